@@ -1,0 +1,44 @@
+//! What can go wrong between a graph and a finished step.
+
+/// An error of the engine, with the place where it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A node cannot take the input that it was given.
+    #[error("{node}: {reason}")]
+    Graph {
+        /// The node's name, for example `blocks.2.0.conv_dw`.
+        node: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A slice does not hold the number of elements that the plan needs.
+    #[error("{what}: expected {expected} elements, found {found}")]
+    Length {
+        /// What the slice holds.
+        what: &'static str,
+        /// Elements that the plan needs.
+        expected: usize,
+        /// Elements that were given.
+        found: usize,
+    },
+    /// More images than the plan was compiled for, or none.
+    #[error("a batch of {found} images for a plan compiled for 1 to {max}")]
+    Batch {
+        /// Largest batch of the plan.
+        max: usize,
+        /// Images that were given.
+        found: usize,
+    },
+    /// `backward` was called without a `forward` before it.
+    #[error("backward needs the forward pass of the same batch before it")]
+    NoForward,
+    /// The memory of a plan could not be had.
+    #[error("the plan needs {bytes} bytes of memory and the system refused them")]
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+}
+
+/// A result of the engine.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,22 @@
+//! Convolutional networks compiled to fused training and inference plans over static memory.
+//!
+//! A model is a [`Graph`]: data, written once with [`GraphBuilder`]. A [`TrainPlan`] or [`InferPlan`] is compiled from it
+//! once for a batch size, and then runs without allocating: pixels in, logits out, and gradients of the flat parameter
+//! vector back. See each type for an example.
+#![deny(missing_docs)]
+
+mod builder;
+mod error;
+mod graph;
+mod plan;
+mod rng;
+mod weights;
+
+pub use builder::{ConvOptions, GraphBuilder, Padding};
+pub use error::{Error, Result};
+pub use graph::{
+    Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,
+    Shape, Window,
+};
+pub use plan::{InferPlan, TrainPlan};
+pub use weights::Weights;
