@@ -1,1 +1,43 @@
-fn main() {}
+//! Chores of the workspace, as plain Rust: `cargo xtask ci` is what a contributor and the CI machine both run.
+
+mod bench_cpu;
+mod ci;
+mod shell;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the mlcls workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every check, cheapest first; stops at the first that fails.
+    Ci(ci::Args),
+    /// Check conventions that no compiler knows: file lengths, docs, licences, links.
+    Tidy,
+    /// Measure training and inference on the CPU, beside PyTorch where it is given.
+    BenchCpu(bench_cpu::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().chore {
+        Chore::Ci(args) => ci::run(&args),
+        Chore::Tidy => tidy::run(),
+        Chore::BenchCpu(args) => bench_cpu::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
