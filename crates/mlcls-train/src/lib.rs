@@ -1,1 +1,6 @@
-//! mlcls-train
+//! Training runs.
+#![deny(missing_docs)]
+
+mod config;
+
+pub use config::*;

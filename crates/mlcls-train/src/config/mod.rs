@@ -1,0 +1,14 @@
+//! Settings: a recipe, then the user's YAML, then `--set`, then flags; checked once, before anything runs.
+
+mod check;
+mod error;
+mod layers;
+mod raw;
+mod templates;
+pub(crate) mod yaml;
+
+pub use check::Config;
+pub use error::ConfigError;
+pub use layers::Layers;
+pub use raw::*;
+pub use templates::{DEFAULT_MODEL, DEFAULT_RECIPE, Template, template, templates};
