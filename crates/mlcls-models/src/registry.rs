@@ -1,0 +1,232 @@
+//! One entry per model: how it is built, what it is called, where its weights are.
+
+use std::fmt;
+
+use mlcls_engine::{GraphBuilder, NodeId};
+use serde::Serialize;
+
+use crate::error::{Error, Result, nearest};
+use crate::head::Head;
+use crate::model::{ModelOptions, Normalization, build};
+use crate::{efficientnet, efficientnetv2, mobilenetv3};
+
+/// What a model is good at, in OTX's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Category {
+    /// The fastest.
+    Speed,
+    /// In between.
+    Balance,
+    /// The most accurate.
+    Accuracy,
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Speed => "SPEED",
+            Self::Balance => "BALANCE",
+            Self::Accuracy => "ACCURACY",
+        })
+    }
+}
+
+/// A set of published weights: the file `model.safetensors` of the hub's repository `timm/<tag>`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct WeightTag {
+    /// timm's name, `<model>.<training>`.
+    pub tag: &'static str,
+    /// What the weights were trained with (timm 1.0.31). A model keeps its own default, so that OTX's recipes stay as
+    /// they are; pass this as [`ModelOptions::normalization`] to follow the weights instead.
+    pub normalization: Normalization,
+    /// What they were trained on.
+    pub trained_on: &'static str,
+}
+
+/// All that is known of a model before it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Our short name.
+    pub name: &'static str,
+    /// timm's name.
+    pub backbone: &'static str,
+    /// Name of OTX's template, or ours in its style.
+    pub title: &'static str,
+    /// What it is good at.
+    pub category: Category,
+    /// Whether it is the default model.
+    pub default: bool,
+    /// Base learning rate of its recipes.
+    pub learning_rate: f64,
+    /// Default head.
+    pub head: Head,
+    /// Default normalisation.
+    pub normalization: Normalization,
+    /// Published weights; the first is the default.
+    pub weights: &'static [WeightTag],
+    pub(crate) build: fn(&mut GraphBuilder, NodeId, f32) -> mlcls_engine::Result<NodeId>,
+}
+
+use Normalization as N;
+
+static ENTRIES: [Entry; 4] = [
+    Entry {
+        name: "mobilenet_v3_large",
+        backbone: "mobilenetv3_large_100",
+        title: "MobileNet-V3-large-1x",
+        category: Category::Speed,
+        default: false,
+        learning_rate: 0.0058,
+        head: Head::NonLinear,
+        normalization: N::IMAGENET,
+        weights: &[
+            tag("mobilenetv3_large_100.ra_in1k", N::IMAGENET, "ImageNet-1k"),
+            tag("mobilenetv3_large_100.miil_in21k", N::UNIT, "ImageNet-21k"),
+            tag("mobilenetv3_large_100.miil_in21k_ft_in1k", N::UNIT, "ImageNet-21k, then 1k"),
+            tag("mobilenetv3_large_100.ra4_e3600_r224_in1k", N::HALF, "ImageNet-1k, 3600 epochs"),
+        ],
+        build: mobilenetv3::large_100,
+    },
+    Entry {
+        name: "efficientnet_b0",
+        backbone: "efficientnet_b0",
+        title: "EfficientNet-B0",
+        category: Category::Balance,
+        default: true,
+        learning_rate: 0.0049,
+        head: Head::Cosine,
+        normalization: N::IMAGENET,
+        weights: &[
+            tag("efficientnet_b0.ra_in1k", N::IMAGENET, "ImageNet-1k"),
+            tag("efficientnet_b0.ra4_e3600_r224_in1k", N::HALF, "ImageNet-1k, 3600 epochs"),
+        ],
+        build: efficientnet::b0,
+    },
+    Entry {
+        name: "efficientnet_v2_s",
+        backbone: "tf_efficientnetv2_s",
+        title: "EfficientNet-V2-S",
+        category: Category::Accuracy,
+        default: false,
+        learning_rate: 0.0071,
+        head: Head::Cosine,
+        normalization: N::IMAGENET,
+        weights: &[
+            tag("tf_efficientnetv2_s.in21k", N::HALF, "ImageNet-21k"),
+            tag("tf_efficientnetv2_s.in21k_ft_in1k", N::HALF, "ImageNet-21k, then 1k"),
+            tag("tf_efficientnetv2_s.in1k", N::HALF, "ImageNet-1k"),
+        ],
+        build: efficientnetv2::tf_s,
+    },
+    // Not one of OTX's templates: B0's shape for hardware that dislikes squeeze-and-excite; B0's learning rate.
+    Entry {
+        name: "efficientnet_lite0",
+        backbone: "tf_efficientnet_lite0",
+        title: "EfficientNet-Lite0",
+        category: Category::Speed,
+        default: false,
+        learning_rate: 0.0049,
+        head: Head::Cosine,
+        normalization: N::HALF,
+        weights: &[tag("tf_efficientnet_lite0.in1k", N::HALF, "ImageNet-1k")],
+        build: efficientnet::tf_lite0,
+    },
+];
+
+const fn tag(tag: &'static str, normalization: Normalization, trained_on: &'static str) -> WeightTag {
+    WeightTag { tag, normalization, trained_on }
+}
+
+const ID_PREFIX: &str = "Custom_Image_Classification_";
+
+/// The entry of a model by our short name, timm's name, or OTX's template name or id (upper and lower case alike).
+///
+/// # Errors
+/// [`Error::Unknown`] with the nearest name.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    let wanted = name.strip_prefix(ID_PREFIX).unwrap_or(name);
+    // OTX's own id of B0 is misspelt, and it is in people's files.
+    let wanted = if wanted == "EfficinetNet-B0" { "EfficientNet-B0" } else { wanted };
+    ENTRIES
+        .iter()
+        .find(|e| [e.name, e.backbone, e.title].iter().any(|n| n.eq_ignore_ascii_case(wanted)))
+        .ok_or_else(|| Error::Unknown {
+            what: "model",
+            name: name.to_owned(),
+            hint: nearest(wanted, model_names()),
+        })
+}
+
+/// Our short names and timm's names, each once.
+pub fn model_names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().flat_map(|e| [Some(e.name), Some(e.backbone).filter(|b| *b != e.name)]).flatten()
+}
+
+/// The published weights of all models.
+pub fn weight_tags() -> impl Iterator<Item = &'static WeightTag> {
+    ENTRIES.iter().flat_map(|e| e.weights)
+}
+
+/// A row of `mlcls find`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Template {
+    /// OTX's template id, spelt right; Lite0's is ours in the same style.
+    pub id: String,
+    /// Our short name, as `--model` takes it.
+    pub name: &'static str,
+    /// timm's name of the backbone.
+    pub backbone: &'static str,
+    /// What it is for; always `MULTI_LABEL_CLS`.
+    pub task: &'static str,
+    /// What it is good at.
+    pub category: Category,
+    /// 10⁹ operations for one image of `input_size`, a multiplication and an addition counted as two: convolutions,
+    /// linear layers and squeeze-and-excite.
+    pub gflops: f64,
+    /// 10⁶ trainable numbers in the backbone and the head's hidden layer; the class vectors come on top.
+    pub params_m: f64,
+    /// Side of the input image in pixels.
+    pub input_size: usize,
+    /// Whether it is what `mlcls train` takes when no model is named.
+    pub default: bool,
+    /// Base learning rate of its recipes.
+    pub learning_rate: f64,
+    /// Weights that it starts from, by timm's name.
+    pub pretrained: &'static str,
+}
+
+/// The task of every template.
+pub const TASK: &str = "MULTI_LABEL_CLS";
+
+/// Every model as a row of `mlcls find`, with its costs counted on its graph.
+///
+/// ```
+/// let templates = mlcls_models::templates()?;
+/// let b0 = templates.iter().find(|t| t.default).unwrap();
+/// assert_eq!(b0.id, "Custom_Image_Classification_EfficientNet-B0");
+/// assert_eq!(format!("{:.2} GFLOPs, {:.2} M", b0.gflops, b0.params_m), "0.77 GFLOPs, 4.01 M");
+/// # Ok::<(), mlcls_models::Error>(())
+/// ```
+pub fn templates() -> Result<Vec<Template>> {
+    ENTRIES.iter().map(template).collect()
+}
+
+fn template(e: &Entry) -> Result<Template> {
+    let graph = build(e.name, &ModelOptions::default())?.graph;
+    let class_vectors: usize =
+        graph.params().iter().filter(|p| p.name == "head.weight").map(|p| p.len()).sum();
+    Ok(Template {
+        id: format!("{ID_PREFIX}{}", e.title),
+        name: e.name,
+        backbone: e.backbone,
+        task: TASK,
+        category: e.category,
+        gflops: 2.0 * graph.macs() as f64 / 1e9,
+        params_m: (graph.param_len() - class_vectors) as f64 / 1e6,
+        input_size: graph.input_shape().h,
+        default: e.default,
+        learning_rate: e.learning_rate,
+        pretrained: e.weights[0].tag,
+    })
+}
