@@ -1,0 +1,88 @@
+//! AugMix: the image mixed with several randomly changed versions of itself.
+
+use rand::{Rng, RngExt};
+
+use super::ops::{Op, OpKind};
+use super::rng::uniform;
+use crate::image::Rgb;
+
+/// AugMix (Hendrycks et al., 2020, <https://arxiv.org/abs/1912.02781>) in timm's and OTX's form.
+///
+/// ```text
+/// out = (1 - m) image + m sum_i w_i chain_i(image)      w ~ Dirichlet(1, ..., 1), m ~ Beta(1, 1)
+/// ```
+/// A chain is one to three of the twelve [`OpKind`]s, drawn with replacement, each at a level drawn uniformly
+/// between 0 and `magnitude`. The default is `augmix-m5-w3`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AugMix {
+    /// The greatest level of an operation, 0 to 10.
+    pub magnitude: f64,
+    /// The number of chains.
+    pub width: usize,
+}
+
+impl Default for AugMix {
+    fn default() -> Self {
+        Self { magnitude: 5.0, width: 3 }
+    }
+}
+
+/// What one use of AugMix does to an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AugMixPlan {
+    /// The part of the chains in the result, 0 to 1.
+    pub mix: f32,
+    /// The chains.
+    pub chains: Vec<AugMixChain>,
+}
+
+/// Operations that are applied one after another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AugMixChain {
+    /// The chain's part among the chains; these add up to 1.
+    pub weight: f32,
+    /// Its operations, first to last.
+    pub ops: Vec<Op>,
+}
+
+impl AugMix {
+    const LONGEST_CHAIN: usize = 3;
+
+    /// Draws the mixture, the chains and the levels.
+    pub fn draw(&self, rng: &mut impl Rng) -> AugMixPlan {
+        // Normalised exponential variables are Dirichlet(1, ..., 1); Beta(1, 1) is uniform.
+        let shares: Vec<f64> = (0..self.width).map(|_| -(1.0 - rng.random::<f64>()).ln()).collect();
+        let total = shares.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let mix = rng.random::<f64>() as f32;
+        let chain = |share: f64| AugMixChain {
+            weight: (share / total) as f32,
+            ops: (0..rng.random_range(1..=Self::LONGEST_CHAIN)).map(|_| self.draw_op(rng)).collect(),
+        };
+        AugMixPlan { mix, chains: shares.into_iter().map(chain).collect() }
+    }
+
+    fn draw_op(&self, rng: &mut impl Rng) -> Op {
+        let kind = OpKind::ALL[rng.random_range(0..OpKind::ALL.len())];
+        kind.at_level(uniform(0.0, self.magnitude, rng), rng.random())
+    }
+}
+
+impl AugMixPlan {
+    /// Changes the image in place. The sum is taken in single precision, cut to 0..=255 and truncated.
+    pub fn apply(&self, image: &mut Rgb) {
+        let mut mixed: Vec<f32> = image.data().iter().map(|&v| (1.0 - self.mix) * f32::from(v)).collect();
+        for chain in &self.chains {
+            let mut changed = image.clone();
+            for op in &chain.ops {
+                op.apply(&mut changed);
+            }
+            let weight = self.mix * chain.weight;
+            for (sum, &value) in mixed.iter_mut().zip(changed.data()) {
+                *sum += weight * f32::from(value);
+            }
+        }
+        for (out, &sum) in image.data_mut().iter_mut().zip(&mixed) {
+            *out = sum as u8; // `as` cuts and truncates.
+        }
+    }
+}

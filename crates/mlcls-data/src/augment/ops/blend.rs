@@ -1,0 +1,25 @@
+//! Mixing an image with a plainer version of itself, as Pillow's `ImageEnhance` does.
+
+use crate::image::Rgb;
+
+/// `plain + factor * (value - plain)`, cut to 0..=255 and truncated, in single precision.
+#[inline]
+pub(super) fn blend(plain: u8, value: u8, factor: f32) -> u8 {
+    // `as` saturates and truncates.
+    (f32::from(plain) + factor * (f32::from(value) - f32::from(plain))) as u8
+}
+
+/// Luma with the weights of ITU-R 601 in 16 fractional bits, rounded.
+#[inline]
+pub(super) fn grey(pixel: &[u8; 3]) -> u8 {
+    let [r, g, b] = pixel.map(u32::from);
+    ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
+}
+
+pub(super) fn color(image: &mut Rgb, factor: f32) {
+    let (pixels, _) = image.data_mut().as_chunks_mut::<3>();
+    for pixel in pixels {
+        let grey = grey(pixel);
+        *pixel = pixel.map(|value| blend(grey, value, factor));
+    }
+}

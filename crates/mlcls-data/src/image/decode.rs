@@ -1,0 +1,117 @@
+//! Bytes of an image file to RGB pixels.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::error::ImageError as Codec;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::{ImageError, ImageProblem, Rgb};
+
+/// The most pixels that a file may hold: 2^27, about 134 million. Checked in the header, before the pixels
+/// are allocated, so that a small file cannot claim all memory.
+pub const MAX_PIXELS: u64 = 1 << 27;
+
+/// The most memory that a decoder may take for itself, in bytes.
+const MAX_ALLOCATION: u64 = 1 << 30;
+
+/// Reads and decodes an image file; see [`decode`].
+///
+/// # Errors
+/// The file and what is wrong with it: unreadable, empty, of no supported format, truncated, damaged, too
+/// large.
+pub fn decode_file(path: &Path) -> Result<Rgb, ImageError> {
+    std::fs::read(path)
+        .map_err(ImageProblem::Read)
+        .and_then(|bytes| decode(&bytes))
+        .map_err(|problem| ImageError { path: path.to_owned(), problem })
+}
+
+/// Decodes a JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF image, found by its first bytes, to 8-bit RGB.
+///
+/// - EXIF orientation is applied.
+/// - Grey becomes three equal channels; CMYK and YCCK JPEGs are converted.
+/// - An alpha channel is dropped and the colour below it shows, as with `cv2.imread` (which OTX reads with)
+///   and Pillow's `convert("RGB")`: nothing is composed over a background.
+/// - 16-bit samples are scaled to 8 bits with rounding (`cv2.imread` cuts the low byte off: at most 1 apart).
+/// - Colour profiles are ignored.
+///
+/// # Errors
+/// See [`ImageProblem`]. No input makes it panic: a panic inside a codec comes back as an error.
+pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
+    catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes)))
+        .unwrap_or_else(|_| Err(ImageProblem::Decode("the decoder failed on this data".into())))
+}
+
+fn decode_unguarded(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
+    if bytes.is_empty() {
+        return Err(ImageProblem::Empty);
+    }
+    let format = image::guess_format(bytes).map_err(|_| unknown_format(bytes))?;
+    let problem = |error| codec_problem(error, format);
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(ImageProblem::Truncated("JPEG"));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(problem)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(ImageProblem::TooLarge { width, height });
+    }
+    // A damaged EXIF block says nothing about the pixels.
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(problem)?;
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
+    Rgb::new(image.width(), image.height(), image.into_raw())
+        .ok_or_else(|| ImageProblem::Decode("it has no pixels".into()))
+}
+
+fn unknown_format(bytes: &[u8]) -> ImageProblem {
+    let start: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    ImageProblem::UnknownFormat(start.join(" "))
+}
+
+fn codec_problem(error: Codec, format: ImageFormat) -> ImageProblem {
+    match error {
+        Codec::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            ImageProblem::Truncated(format_name(format))
+        }
+        other => ImageProblem::Decode(other.to_string()),
+    }
+}
+
+fn format_name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Tiff => "TIFF",
+        _ => "image",
+    }
+}
+
+/// Whether the end-of-image marker follows the first scan of a JPEG. Decoders fill what is missing with grey
+/// and say nothing, and a half-grey picture would train as if it were whole.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    // Segments before the scan may hold a thumbnail with an end marker of its own: step over them.
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        if marker == 0xff {
+            at += 1; // A fill byte.
+            continue;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        if marker == START_OF_SCAN {
+            return bytes.get(at..).is_some_and(|scan| scan.windows(2).any(|w| w == [0xff, 0xd9]));
+        }
+    }
+    false
+}

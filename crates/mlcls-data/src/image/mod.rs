@@ -1,0 +1,28 @@
+//! Pixels: one buffer type, files decoded into it, and the two ways to change its size.
+
+mod decode;
+mod error;
+mod resize;
+mod rgb;
+
+pub use decode::{MAX_PIXELS, decode, decode_file};
+pub use error::{ImageError, ImageProblem};
+pub use resize::{Resize, resize};
+pub use rgb::{Rgb, Window};
+
+pub(crate) use resize::resize_into;
+
+use std::path::Path;
+
+/// Reads an image file as a square of `size` x `size` pixels: `size * size * 3` bytes, rows from the top,
+/// R G B per pixel, ready for a model.
+///
+/// The picture is squashed: its aspect ratio is not kept, nothing is cut off. This is what evaluation and
+/// prediction use; a [`Loader`](crate::Loader) without augmentation gives the same bytes.
+///
+/// # Errors
+/// See [`decode_file`].
+pub fn load_image(path: &Path, size: u32, method: Resize) -> Result<Vec<u8>, ImageError> {
+    let image = decode_file(path)?;
+    Ok(resize(&image, size, size, method).into_data())
+}

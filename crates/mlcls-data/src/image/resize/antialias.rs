@@ -1,0 +1,87 @@
+//! Pillow's `BILINEAR` on bytes: a triangle filter scaled to the reduction, in its fixed-point arithmetic.
+//!
+//! An output pixel is the weighted mean of every input pixel within `max(in / out, 1)` of its centre.
+//! Weights are computed in double precision, normalised, and rounded to 22 bits. Columns are resized first,
+//! rounded to bytes, then rows.
+
+use super::Source;
+
+const PRECISION: u32 = 22;
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// The input range that an output position reads, with one weight each.
+struct Taps {
+    start: usize,
+    weights: Vec<i32>,
+}
+
+pub(super) fn resize(source: &Source, width: usize, height: usize, out: &mut [u8]) {
+    let row_bytes = width * 3;
+    let mut narrowed = vec![0u8; source.height * row_bytes];
+    if source.width == width {
+        for (y, row) in narrowed.chunks_exact_mut(row_bytes).enumerate() {
+            row.copy_from_slice(source.row(y));
+        }
+    } else {
+        let columns = taps(source.width, width);
+        for (y, row) in narrowed.chunks_exact_mut(row_bytes).enumerate() {
+            resize_row(source.row(y), &columns, row);
+        }
+    }
+    if source.height == height {
+        out.copy_from_slice(&narrowed);
+        return;
+    }
+    let mut sums = vec![0i32; row_bytes];
+    for (taps, out_row) in taps(source.height, height).iter().zip(out.chunks_exact_mut(row_bytes)) {
+        mix_rows(&narrowed[taps.start * row_bytes..], &taps.weights, &mut sums, out_row);
+    }
+}
+
+fn taps(from: usize, to: usize) -> Vec<Taps> {
+    let scale = from as f64 / to as f64;
+    let support = scale.max(1.0);
+    let tap = |i| {
+        let centre = (i as f64 + 0.5) * scale;
+        let start = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(from);
+        let triangle = |x: usize| {
+            let distance = (x as f64 - centre + 0.5) * (1.0 / support);
+            (1.0 - distance.abs()).max(0.0)
+        };
+        let weights: Vec<f64> = (start..end).map(triangle).collect();
+        let total: f64 = weights.iter().sum();
+        let fixed = |w: &f64| (w / total * f64::from(1 << PRECISION) + 0.5) as i32;
+        Taps { start, weights: weights.iter().map(fixed).collect() }
+    };
+    (0..to).map(tap).collect()
+}
+
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+fn resize_row(row: &[u8], columns: &[Taps], out: &mut [u8]) {
+    for (taps, pixel) in columns.iter().zip(out.chunks_exact_mut(3)) {
+        let mut sum = [HALF; 3];
+        for (p, w) in row[taps.start * 3..].chunks_exact(3).zip(&taps.weights) {
+            for c in 0..3 {
+                sum[c] += i32::from(p[c]) * w;
+            }
+        }
+        pixel.copy_from_slice(&sum.map(to_byte));
+    }
+}
+
+/// Adds whole rows, so that the inner loop runs along memory.
+fn mix_rows(rows: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
+    sums.fill(HALF);
+    for (row, w) in rows.chunks_exact(out.len()).zip(weights) {
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += i32::from(value) * w;
+        }
+    }
+    for (out, &sum) in out.iter_mut().zip(sums.iter()) {
+        *out = to_byte(sum);
+    }
+}
