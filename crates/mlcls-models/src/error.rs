@@ -89,6 +89,9 @@ impl Error {
     }
 }
 
+/// Tensors that a message shows per group; the value holds all of them.
+const SHOWN: usize = 40;
+
 /// How the tensors of a file differ from those of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mismatch {
@@ -116,8 +119,11 @@ impl fmt::Display for Mismatch {
         ];
         for (title, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
             write!(f, "\n  {} {title}:", names.len())?;
-            for name in names {
+            for name in names.iter().take(SHOWN) {
                 write!(f, "\n    {name}")?;
+            }
+            if names.len() > SHOWN {
+                write!(f, "\n    and {} more", names.len() - SHOWN)?;
             }
         }
         Ok(())

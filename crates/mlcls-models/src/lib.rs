@@ -2,7 +2,7 @@
 //!
 //! [`build`] turns a name and a few options into a [`Model`]: an [`mlcls_engine::Graph`] with the pixels going in and the
 //! logits coming out. Weights are one flat vector ([`mlcls_engine::Weights`]) that starts at random and may then be filled
-//! from a safetensors file with [`load_backbone`]; [`Pretrained`] says where that file comes from: a path, the Hugging
+//! from a safetensors file with [`WeightFile::backbone`]; [`Pretrained`] says where that file comes from: a path, the Hugging
 //! Face cache or the hub.
 //!
 //! ```
@@ -31,8 +31,12 @@ mod head;
 mod mobilenetv3;
 mod model;
 mod registry;
+mod weights;
 
 pub use error::{Error, Mismatch, Result};
 pub use head::{COSINE_SCALE, Head};
 pub use model::{Model, ModelOptions, Normalization, build};
 pub use registry::{Category, Entry, TASK, Template, WeightTag, find, model_names, templates, weight_tags};
+pub use weights::{
+    Found, Hub, LoadReport, Pretrained, Source, Transfer, WeightFile, save_weights, transfer, write_atomic,
+};

@@ -1,0 +1,13 @@
+//! Weights on disk and where they come from.
+
+mod file;
+#[cfg(feature = "hub")]
+mod hub;
+mod pretrained;
+mod save;
+mod transfer;
+
+pub use file::{LoadReport, WeightFile};
+pub use pretrained::{Found, Hub, Pretrained, Source};
+pub use save::{save_weights, write_atomic};
+pub use transfer::{Transfer, transfer};
