@@ -5,11 +5,18 @@
 //! vector back. See each type for an example.
 #![deny(missing_docs)]
 
+mod arena;
 mod builder;
 mod error;
 mod graph;
+#[allow(dead_code)]
+mod kernels;
+mod parallel;
 mod plan;
+#[cfg(test)]
+mod reference;
 mod rng;
+mod train;
 mod weights;
 
 pub use builder::{ConvOptions, GraphBuilder, Padding};
@@ -18,5 +25,6 @@ pub use graph::{
     Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,
     Shape, Window,
 };
-pub use plan::{InferPlan, TrainPlan};
+pub use plan::InferPlan;
+pub use train::TrainPlan;
 pub use weights::Weights;

@@ -1,0 +1,186 @@
+//! Activations and their derivatives on vectors.
+
+use super::simd::Simd;
+use crate::graph::Activation;
+
+/// `exp(x)` with relative error below 2e-7; the argument is held in -87..=88, where the result is a normal number.
+///
+/// # Safety
+/// As every [`Simd`] method.
+#[inline(always)]
+pub unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: arithmetic only.
+    unsafe {
+        let x = S::min(S::max(x, S::splat(-87.0)), S::splat(88.0));
+        let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts, so that the remainder keeps its low bits.
+        let r = S::fma(n, S::splat(-0.693_359_4), x);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.0 / 720.0);
+        for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+            p = S::fma(p, r, S::splat(c));
+        }
+        S::mul(p, S::exp2_int(n))
+    }
+}
+
+/// `1 / (1 + exp(-x))`.
+///
+/// # Safety
+/// As every [`Simd`] method.
+#[inline(always)]
+pub unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: arithmetic only.
+    unsafe {
+        let e = exp::<S>(S::sub(S::splat(0.0), x));
+        S::div(S::splat(1.0), S::add(S::splat(1.0), e))
+    }
+}
+
+/// An activation chosen at compile time, so that inner loops have no branch.
+pub trait Act: Copy {
+    /// The value.
+    ///
+    /// # Safety
+    /// As every [`Simd`] method.
+    unsafe fn value<S: Simd>(x: S::V) -> S::V;
+    /// The value and the derivative.
+    ///
+    /// # Safety
+    /// As every [`Simd`] method.
+    unsafe fn both<S: Simd>(x: S::V) -> (S::V, S::V);
+}
+
+macro_rules! act {
+    ($name:ident, |$x:ident| $value:expr, $both:expr) => {
+        #[derive(Clone, Copy)]
+        pub struct $name;
+        impl Act for $name {
+            #[inline(always)]
+            unsafe fn value<S: Simd>($x: S::V) -> S::V {
+                // SAFETY: arithmetic only.
+                unsafe { $value }
+            }
+            #[inline(always)]
+            unsafe fn both<S: Simd>($x: S::V) -> (S::V, S::V) {
+                // SAFETY: arithmetic only.
+                unsafe { $both }
+            }
+        }
+    };
+}
+
+#[inline(always)]
+unsafe fn relu6<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: arithmetic only.
+    unsafe { S::min(S::max(x, S::splat(0.0)), S::splat(6.0)) }
+}
+
+/// 1 where `x >= t`, else 0.
+#[inline(always)]
+unsafe fn at_least<S: Simd>(x: S::V, t: f32) -> S::V {
+    // SAFETY: arithmetic only.
+    unsafe { S::sub(S::splat(1.0), S::positive(S::sub(S::splat(t), x))) }
+}
+
+act!(Identity, |x| x, (x, S::splat(1.0)));
+act!(Relu, |x| S::max(x, S::splat(0.0)), (S::max(x, S::splat(0.0)), S::positive(x)));
+act!(Relu6, |x| relu6::<S>(x), {
+    (relu6::<S>(x), S::mul(S::positive(x), S::positive(S::sub(S::splat(6.0), x))))
+});
+act!(
+    HardSwish,
+    |x| {
+        let gate = relu6::<S>(S::add(x, S::splat(3.0)));
+        S::mul(S::mul(x, gate), S::splat(1.0 / 6.0))
+    },
+    {
+        let gate = relu6::<S>(S::add(x, S::splat(3.0)));
+        let value = S::mul(S::mul(x, gate), S::splat(1.0 / 6.0));
+        let high = at_least::<S>(x, 3.0);
+        let inside = S::sub(S::positive(S::add(x, S::splat(3.0))), high);
+        let slope = S::fma(x, S::splat(1.0 / 3.0), S::splat(0.5));
+        (value, S::fma(inside, slope, high))
+    }
+);
+act!(Silu, |x| S::mul(x, sigmoid::<S>(x)), {
+    let s = sigmoid::<S>(x);
+    let v = S::mul(x, s);
+    // s + x s (1 - s)
+    (v, S::fma(v, S::sub(S::splat(1.0), s), s))
+});
+act!(Sigmoid, |x| sigmoid::<S>(x), {
+    let s = sigmoid::<S>(x);
+    (s, S::mul(s, S::sub(S::splat(1.0), s)))
+});
+act!(HardSigmoid, |x| S::mul(relu6::<S>(S::add(x, S::splat(3.0))), S::splat(1.0 / 6.0)), {
+    let v = S::mul(relu6::<S>(S::add(x, S::splat(3.0))), S::splat(1.0 / 6.0));
+    let inside = S::mul(S::positive(S::add(x, S::splat(3.0))), S::positive(S::sub(S::splat(3.0), x)));
+    (v, S::mul(inside, S::splat(1.0 / 6.0)))
+});
+
+/// Calls `$f::<$s, A>($args)` with the type that stands for `$act`.
+macro_rules! with_act {
+    ($act:expr, $f:ident::<$s:ident>($($arg:expr),* $(,)?)) => {
+        match $act {
+            $crate::graph::Activation::Identity => $f::<$s, $crate::kernels::act::Identity>($($arg),*),
+            $crate::graph::Activation::Relu => $f::<$s, $crate::kernels::act::Relu>($($arg),*),
+            $crate::graph::Activation::Relu6 => $f::<$s, $crate::kernels::act::Relu6>($($arg),*),
+            $crate::graph::Activation::HardSwish => $f::<$s, $crate::kernels::act::HardSwish>($($arg),*),
+            $crate::graph::Activation::Silu => $f::<$s, $crate::kernels::act::Silu>($($arg),*),
+            $crate::graph::Activation::Sigmoid => $f::<$s, $crate::kernels::act::Sigmoid>($($arg),*),
+            $crate::graph::Activation::HardSigmoid => $f::<$s, $crate::kernels::act::HardSigmoid>($($arg),*),
+        }
+    };
+}
+pub(crate) use with_act;
+
+/// Value and derivative of one number, for the small layers.
+pub fn scalar(act: Activation, x: f32) -> (f32, f32) {
+    use super::simd::Scalar;
+    unsafe fn both<S: Simd<V = f32>, A: Act>(x: f32) -> (f32, f32) {
+        // SAFETY: arithmetic only.
+        unsafe { A::both::<S>(x) }
+    }
+    // SAFETY: the scalar set needs no processor feature.
+    unsafe { with_act!(act, both::<Scalar>(x)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_derivatives_match_double_precision() {
+        let formulas: [(Activation, fn(f64) -> f64); 7] = [
+            (Activation::Identity, |x| x),
+            (Activation::Relu, |x| x.max(0.0)),
+            (Activation::Relu6, |x| x.clamp(0.0, 6.0)),
+            (Activation::HardSwish, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            (Activation::Silu, |x| x / (1.0 + (-x).exp())),
+            (Activation::Sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
+            (Activation::HardSigmoid, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        ];
+        for (act, f) in formulas {
+            for i in -2000..2000 {
+                // Off the corners, where the derivative is not defined.
+                let x = i as f32 * 0.01 + 0.0037;
+                let (v, d) = scalar(act, x);
+                let h = 1e-5;
+                let slope = (f(f64::from(x) + h) - f(f64::from(x) - h)) / (2.0 * h);
+                assert!((f64::from(v) - f(f64::from(x))).abs() < 2e-6, "{act:?} at {x}: {v}");
+                assert!((f64::from(d) - slope).abs() < 2e-6, "{act:?}' at {x}: {d} and {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn activations_stay_finite_far_out() {
+        for act in [Activation::Silu, Activation::Sigmoid, Activation::HardSwish] {
+            for x in [-1e30, -1e4, -88.0, 88.0, 1e4] {
+                let (v, d) = scalar(act, x);
+                assert!(v.is_finite() && d.is_finite(), "{act:?} at {x}: {v} {d}");
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Depthwise convolution over channels-last rows with a border of zeros.
+//!
+//! Forward and data gradient are the same [`stencil`]: an output pixel is a sum over taps, each a weight vector times the
+//! pixel at some offset. The data gradient of a strided convolution has its own taps for each parity of row and column.
+
+use super::rows::{channels, load, store};
+use super::simd::{Simd, simd_kernel};
+
+/// One tap of a stencil.
+#[derive(Clone, Copy, Debug)]
+pub struct Tap {
+    /// Offset of the source pixel from that of the output pixel, in elements.
+    pub source: usize,
+    /// Where the tap's weights start in the `[taps, c]` table, in elements.
+    pub weight: usize,
+}
+
+/// One row of outputs of a stencil.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Source of the first output pixel.
+    pub src: *const f32,
+    /// Elements between the sources of neighbouring outputs.
+    pub src_step: usize,
+    /// First output pixel.
+    pub dst: *mut f32,
+    /// Elements between neighbouring outputs.
+    pub dst_step: usize,
+    /// Number of outputs.
+    pub count: usize,
+    /// Channels.
+    pub c: usize,
+    /// Weights `[taps, c]`.
+    pub weights: *const f32,
+    /// Add to the output instead of overwriting it.
+    pub accumulate: bool,
+}
+
+/// `N` neighbouring outputs of one vector of channels.
+#[inline(always)]
+unsafe fn block<S: Simd, const N: usize>(r: &Row, taps: &[Tap], first: usize, at: usize, lanes: usize) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let src = r.src.add(first * r.src_step + at);
+        let dst = r.dst.add(first * r.dst_step + at);
+        let mut acc = [S::splat(0.0); N];
+        if r.accumulate {
+            for (j, v) in acc.iter_mut().enumerate() {
+                *v = load!(S, dst.add(j * r.dst_step), lanes);
+            }
+        }
+        for tap in taps {
+            let w = load!(S, r.weights.add(tap.weight + at), lanes);
+            let s = src.add(tap.source);
+            for (j, v) in acc.iter_mut().enumerate() {
+                *v = S::fma(load!(S, s.add(j * r.src_step), lanes), w, *v);
+            }
+        }
+        for (j, v) in acc.iter().enumerate() {
+            store!(S, dst.add(j * r.dst_step), *v, lanes);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn stencil_row<S: Simd>(r: &Row, taps: &[Tap]) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        channels!(S, r.c, |at, lanes| {
+            let mut i = 0;
+            while i + 8 <= r.count {
+                block::<S, 8>(r, taps, i, at, lanes);
+                i += 8;
+            }
+            while i + 4 <= r.count {
+                block::<S, 4>(r, taps, i, at, lanes);
+                i += 4;
+            }
+            while i < r.count {
+                block::<S, 1>(r, taps, i, at, lanes);
+                i += 1;
+            }
+        });
+    }
+}
+
+simd_kernel! {
+    /// One row of outputs.
+    ///
+    /// # Safety
+    /// All sources, outputs and weights that the row and its taps name must be valid.
+    stencil = stencil_row(r: &Row, taps: &[Tap])
+}
+
+/// One row of output gradients against the inputs that made it.
+#[derive(Clone, Copy, Debug)]
+pub struct GradRow {
+    /// Gradients of the outputs, `[count, c]`.
+    pub dy: *const f32,
+    /// Input pixel under the first tap of the first output.
+    pub x: *const f32,
+    /// Elements between input rows.
+    pub x_row: usize,
+    /// Elements between the inputs of neighbouring outputs.
+    pub x_step: usize,
+    /// Number of outputs.
+    pub count: usize,
+    /// Channels.
+    pub c: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Gradient of the weights `[kernel * kernel, c]`, added to.
+    pub dw: *mut f32,
+}
+
+#[inline(always)]
+unsafe fn weight_gradient_k<S: Simd, const K: usize>(g: &GradRow) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        channels!(S, g.c, |at, lanes| {
+            for ky in 0..K {
+                let mut acc = [S::splat(0.0); K];
+                let x = g.x.add(ky * g.x_row + at);
+                for i in 0..g.count {
+                    let dy = load!(S, g.dy.add(i * g.c + at), lanes);
+                    let x = x.add(i * g.x_step);
+                    for (kx, v) in acc.iter_mut().enumerate() {
+                        *v = S::fma(dy, load!(S, x.add(kx * g.c), lanes), *v);
+                    }
+                }
+                for (kx, v) in acc.iter().enumerate() {
+                    let to = g.dw.add((ky * K + kx) * g.c + at);
+                    store!(S, to, S::add(*v, load!(S, to, lanes)), lanes);
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn weight_gradient_row<S: Simd>(g: &GradRow) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match g.kernel {
+            1 => weight_gradient_k::<S, 1>(g),
+            3 => weight_gradient_k::<S, 3>(g),
+            5 => weight_gradient_k::<S, 5>(g),
+            7 => weight_gradient_k::<S, 7>(g),
+            k => unreachable!("kernel {k} is refused when the plan is made"),
+        }
+    }
+}
+
+/// Kernel sides that [`weight_gradient`] is compiled for.
+pub const KERNELS: [usize; 4] = [1, 3, 5, 7];
+
+simd_kernel! {
+    /// Adds one row's share to the gradient of the weights.
+    ///
+    /// # Safety
+    /// All gradients, inputs and weights that the row names must be valid; `kernel` must be one of [`KERNELS`].
+    weight_gradient = weight_gradient_row(g: &GradRow)
+}

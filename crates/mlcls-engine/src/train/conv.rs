@@ -1,0 +1,363 @@
+//! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel
+//! gathers them (im2col) from the image with its border of zeros.
+
+use super::places::is_point;
+use super::program::{Conv, Norm, Source};
+use super::step::{Step, Target, for_parts};
+use crate::graph::{Shape, Window};
+use crate::kernels::gemm::{Panels, Product, gemm, pack};
+use crate::kernels::rows;
+use crate::parallel::Scratch;
+
+/// Elements of an input tile: with the output tile and a panel of weights it stays in a 1 MiB second-level cache.
+const TILE: usize = 48 << 10;
+
+/// Rows of a tile: a multiple of every micro-kernel's rows where it can be.
+fn tile_rows(k: usize, n: usize) -> usize {
+    (TILE / (k + n)).clamp(12, 240) / 12 * 12
+}
+
+/// Packs the weights of this step. `slot` says where forward and backward panels lie.
+pub fn pack_weights(step: &Step, conv: &Conv, slot: (usize, usize)) {
+    let w = &step.params[conv.weight.clone()];
+    let (cin, taps, cout) = (conv.input.c, conv.window.kernel * conv.window.kernel, conv.output.c);
+    let k = cin * taps;
+    // Rows are gathered tap by tap with channels inside, the weight `[out, in, k, k]` has taps inside.
+    let at = |o: usize, l: usize| w[o * k + if taps == 1 { l } else { (l % cin) * taps + l / cin }];
+    let len = |k, n| crate::kernels::gemm::packed_len(step.isa, k, n);
+    // SAFETY: the places of this stage's panels have these lengths and belong to it alone.
+    unsafe {
+        let forward = std::slice::from_raw_parts_mut(step.arena.at(slot.0), len(k, cout));
+        pack(step.isa, k, cout, |l, o| at(o, l), forward);
+        if matches!(conv.src, Source::View(_)) {
+            let backward = std::slice::from_raw_parts_mut(step.arena.at(slot.1), len(cout, k));
+            pack(step.isa, cout, k, at, backward);
+        }
+    }
+}
+
+/// The forward pass; leaves the moments of every part for the batch-norm behind it.
+pub fn forward(step: &Step, conv: &Conv, stage: usize) {
+    let has_norm = matches!(
+        step.program.values[conv.out].norm.map(|n| &step.program.norms[n]),
+        Some(Norm::Batch { .. })
+    );
+    let rows_out = conv.output.pixels();
+    for_parts(step, |p| {
+        let images = step.images(p);
+        if has_norm {
+            step.clear_sums(p, 0, 2 * conv.output.c);
+        }
+        let first_row = images.start * rows_out;
+        for_tiles(step, conv, p, |tile| {
+            let out = step.value(conv.out).at(tile.row * conv.output.c);
+            let product = Product {
+                m: tile.rows,
+                n: conv.output.c,
+                k: conv.input.c * conv.window.kernel * conv.window.kernel,
+                a: tile.a,
+                a_row: tile.a_row,
+                a_col: 1,
+                b: Panels::Packed(step.arena.at(step.places.packs[stage].0)),
+                c: out,
+                c_row: conv.output.c,
+                accumulate: false,
+            };
+            // SAFETY: the tile's rows are inside this part's images; the panels were packed for this step.
+            unsafe {
+                gemm(step.isa, &product);
+                if let Some(bias) = &conv.bias {
+                    let bias = step.params[bias.clone()].as_ptr();
+                    let identity = crate::graph::Activation::Identity;
+                    rows::bias_act(step.isa, out, tile.rows, conv.output.c, bias, identity, std::ptr::null());
+                }
+                if has_norm {
+                    let origin = step.part_origin(p);
+                    if tile.row == first_row {
+                        origin.copy_from_nonoverlapping(out, conv.output.c);
+                    }
+                    let (sum, c) = (step.part_sums(p, 0), conv.output.c);
+                    rows::moments(step.isa, out, tile.rows, c, origin, sum, sum.add(c));
+                }
+            }
+        });
+    });
+}
+
+/// The backward pass: gradients of weight and bias into `grads`, that of the input into its value's gradient.
+pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
+    let (cout, taps) = (conv.output.c, conv.window.kernel * conv.window.kernel);
+    let k = conv.input.c * taps;
+    let view = match &conv.src {
+        Source::View(v) => Some(v),
+        Source::Pixels { .. } => None,
+    };
+    let target = view.map(|v| step.target(stage, v));
+    for_parts(step, |p| {
+        let dw = step.part_weight(p);
+        // SAFETY: the part's weight place holds this stage's weights; sums hold 2 c doubles.
+        let bias_sums = unsafe {
+            dw.write_bytes(0, conv.weight.len());
+            step.clear_sums(p, 2, cout)
+        };
+        if let Some(t) = &target {
+            t.begin(p, 0);
+        }
+        let rows_max = tile_rows(k, cout);
+        let mut dy_tile = Scratch::take(rows_max * cout);
+        let mut col_tile = Scratch::take(if is_point(&conv.window) { 0 } else { rows_max * k });
+        let mut border = Border::new(conv, target.is_some());
+        for_tiles(step, conv, p, |tile| {
+            let offset = tile.row * cout;
+            let image = tile.row / conv.output.pixels();
+            let d = step.grad(conv.out).at(offset).cast_const();
+            // SAFETY: all rows are inside this part's images; scratch tiles hold the largest tile.
+            unsafe {
+                let dy = match step.load_grad(conv.out, image) {
+                    None => d,
+                    Some(g) => {
+                        let y = step.value(conv.out).at(offset);
+                        rows::gradient(step.isa, dy_tile.as_mut_ptr(), d, y, tile.rows, cout, &g);
+                        dy_tile.as_ptr()
+                    }
+                };
+                if conv.bias.is_some() {
+                    rows::column_sums(step.isa, dy, tile.rows, cout, bias_sums);
+                }
+                let weight = Product {
+                    m: cout,
+                    n: k,
+                    k: tile.rows,
+                    a: dy,
+                    a_row: 1,
+                    a_col: cout,
+                    b: Panels::Rows(tile.a, tile.a_row),
+                    c: dw,
+                    c_row: k,
+                    accumulate: true,
+                };
+                gemm(step.isa, &weight);
+                let Some(t) = &target else { return };
+                let mut data = Product {
+                    m: tile.rows,
+                    n: k,
+                    k: cout,
+                    a: dy,
+                    a_row: cout,
+                    a_col: 1,
+                    b: Panels::Packed(step.arena.at(step.places.packs[stage].1)),
+                    c: t.grad.at(tile.row * conv.input.c),
+                    c_row: k,
+                    accumulate: t.accumulate,
+                };
+                if is_point(&conv.window) {
+                    gemm(step.isa, &data);
+                    let (pixels, row) = (conv.input.pixels(), tile.row);
+                    t.finish(p, 0, row / pixels, row % pixels, tile.rows);
+                } else {
+                    data.c = col_tile.as_mut_ptr();
+                    data.accumulate = false;
+                    gemm(step.isa, &data);
+                    border.scatter(step, conv, t, p, &tile, &col_tile);
+                }
+            }
+        });
+    });
+    let dst = &mut grads[conv.weight.clone()];
+    // The partial gradient is `[out, tap, in]`.
+    let cin = conv.input.c;
+    step.reduce_weight(conv.weight.len(), dst, |i| {
+        if taps == 1 {
+            i
+        } else {
+            let (o, l) = (i / k, i % k);
+            o * k + (l % cin) * taps + l / cin
+        }
+    });
+    if let Some(bias) = &conv.bias {
+        step.collect_sums(2, cout, |i, v| grads[bias.start + i] = v as f32);
+    }
+    if let Some(v) = view {
+        step.collect_target(stage, v, 0);
+    }
+}
+
+/// A tile of output rows with the input rows that make it.
+struct Tile {
+    /// First output row, counted over the whole batch.
+    row: usize,
+    rows: usize,
+    /// Input rows, `a_row` elements apart.
+    a: *const f32,
+    a_row: usize,
+}
+
+/// Calls `f` for every tile of part `p`, in order.
+fn for_tiles(step: &Step, conv: &Conv, p: usize, mut f: impl FnMut(Tile)) {
+    let images = step.images(p);
+    let (cin, out_pixels) = (conv.input.c, conv.output.pixels());
+    let k = cin * conv.window.kernel * conv.window.kernel;
+    let rows = tile_rows(k, conv.output.c);
+    if let (Source::View(view), true) = (&conv.src, is_point(&conv.window)) {
+        let src = step.value(view.value);
+        let mut run = |from: usize, to: usize, image: usize| {
+            let load = step.load(view, image);
+            let mut scratch = Scratch::take(if load.is_some() { rows * cin } else { 0 });
+            for row in (from..to).step_by(rows) {
+                let rows = rows.min(to - row);
+                let raw = src.at(row * cin).cast_const();
+                let a = match &load {
+                    None => raw,
+                    Some(l) => {
+                        // SAFETY: the rows are inside the value, the scratch holds a tile.
+                        unsafe { rows::activate(step.isa, scratch.as_mut_ptr(), raw, rows, cin, l) };
+                        scratch.as_ptr()
+                    }
+                };
+                f(Tile { row, rows, a, a_row: cin });
+            }
+        };
+        if view.gate.is_some() || step.program.values[conv.out].gate.is_some() {
+            // Gates differ from image to image, so a tile must not cross a border between two.
+            images.for_each(|i| run(i * out_pixels, (i + 1) * out_pixels, i));
+        } else {
+            run(images.start * out_pixels, images.end * out_pixels, images.start);
+        }
+        return;
+    }
+    let padded = Padded::new(conv.input, &conv.window);
+    let mut image_tile = Scratch::take(padded.len());
+    let mut cols = Scratch::take(rows * k);
+    for i in images {
+        padded.fill(step, &conv.src, i, &mut image_tile);
+        for from in (0..out_pixels).step_by(rows) {
+            let rows = rows.min(out_pixels - from);
+            padded.gather(conv, &image_tile, from, rows, &mut cols);
+            f(Tile { row: i * out_pixels + from, rows, a: cols.as_ptr(), a_row: k });
+        }
+    }
+}
+
+/// An image with its border of zeros.
+struct Padded {
+    input: Shape,
+    top: usize,
+    left: usize,
+    h: usize,
+    w: usize,
+}
+
+impl Padded {
+    fn new(input: Shape, window: &Window) -> Self {
+        let p = window.pads;
+        Self { input, top: p.top, left: p.left, h: input.h + p.top + p.bottom, w: input.w + p.left + p.right }
+    }
+
+    fn len(&self) -> usize {
+        self.h * self.w * self.input.c
+    }
+
+    /// Start of an input row inside the padded image.
+    fn row(&self, y: usize) -> usize {
+        ((y + self.top) * self.w + self.left) * self.input.c
+    }
+
+    fn fill(&self, step: &Step, src: &Source, image: usize, out: &mut [f32]) {
+        let Shape { h, w, c } = self.input;
+        out.fill(0.0);
+        match src {
+            Source::Pixels { mean, std } => {
+                let pixels = &step.pixels[image * h * w * c..][..h * w * c];
+                let table = normalise_table(mean, std);
+                for (y, line) in pixels.chunks_exact(w * c).enumerate() {
+                    let dst = &mut out[self.row(y)..][..w * c];
+                    for (to, from) in dst.chunks_exact_mut(3).zip(line.chunks_exact(3)) {
+                        for ch in 0..3 {
+                            to[ch] = table[ch][usize::from(from[ch])];
+                        }
+                    }
+                }
+            }
+            Source::View(view) => {
+                let load = step.load(view, image);
+                let src = step.value(view.value);
+                for y in 0..h {
+                    let from = src.at((image * h + y) * w * c).cast_const();
+                    let dst = &mut out[self.row(y)..][..w * c];
+                    // SAFETY: one row of the value and one of the padded image, both w * c long.
+                    unsafe {
+                        match &load {
+                            None => dst.as_mut_ptr().copy_from_nonoverlapping(from, w * c),
+                            Some(l) => rows::activate(step.isa, dst.as_mut_ptr(), from, w, c, l),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies the window of each of `rows` output pixels into a row of `cols`.
+    fn gather(&self, conv: &Conv, image: &[f32], from: usize, rows: usize, cols: &mut [f32]) {
+        let (kernel, c) = (conv.window.kernel, self.input.c);
+        let segment = kernel * c;
+        for (r, row) in cols.chunks_exact_mut(kernel * segment).take(rows).enumerate() {
+            let start = self.window_start(conv, from + r);
+            for (ky, dst) in row.chunks_exact_mut(segment).enumerate() {
+                dst.copy_from_slice(&image[start + ky * self.w * c..][..segment]);
+            }
+        }
+    }
+
+    /// Where the window of output pixel `pixel` starts.
+    fn window_start(&self, conv: &Conv, pixel: usize) -> usize {
+        let (y, x) = (pixel / conv.output.w, pixel % conv.output.w);
+        (y * conv.window.stride * self.w + x * conv.window.stride) * self.input.c
+    }
+}
+
+/// `(value / 255 - mean) / std` for every byte of each channel.
+pub fn normalise_table(mean: &[f32; 3], std: &[f32; 3]) -> [[f32; 256]; 3] {
+    std::array::from_fn(|ch| std::array::from_fn(|v| (v as f32 / 255.0 - mean[ch]) / std[ch]))
+}
+
+/// The gradient of a padded image, gathered from the windows that read it.
+struct Border {
+    padded: Padded,
+    grad: Scratch,
+}
+
+impl Border {
+    fn new(conv: &Conv, wanted: bool) -> Self {
+        let padded = Padded::new(conv.input, &conv.window);
+        let len = if wanted && !is_point(&conv.window) { padded.len() } else { 0 };
+        Self { padded, grad: Scratch::take(len) }
+    }
+
+    /// Adds the windows of a tile; after the image's last tile, moves the image's gradient to its place and finishes it.
+    fn scatter(&mut self, step: &Step, conv: &Conv, t: &Target, p: usize, tile: &Tile, cols: &[f32]) {
+        let (kernel, Shape { h, w, c }) = (conv.window.kernel, conv.input);
+        let pixels = conv.output.pixels();
+        let (image, from) = (tile.row / pixels, tile.row % pixels);
+        if from == 0 {
+            self.grad.fill(0.0);
+        }
+        let segment = kernel * c;
+        for (r, row) in cols.chunks_exact(kernel * segment).take(tile.rows).enumerate() {
+            let start = self.padded.window_start(conv, from + r);
+            for (ky, src) in row.chunks_exact(segment).enumerate() {
+                let dst = &mut self.grad[start + ky * self.padded.w * c..][..segment];
+                // SAFETY: both slices hold `segment` elements.
+                unsafe { rows::axpy(step.isa, dst.as_mut_ptr(), src.as_ptr(), 1.0, segment, true) };
+            }
+        }
+        if from + tile.rows == pixels {
+            for y in 0..h {
+                let src = &self.grad[self.padded.row(y)..][..w * c];
+                let dst = t.grad.at((image * h + y) * w * c);
+                // SAFETY: one row of the input's gradient, which belongs to this part.
+                unsafe { rows::axpy(step.isa, dst, src.as_ptr(), 1.0, w * c, t.accumulate) };
+                t.finish(p, 0, image, y * w, w);
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Depthwise convolutions, strip by strip: the input rows of a strip, activated and with their border of zeros, stay in
+//! cache while the kernel passes over them.
+
+use std::ops::Range;
+
+use super::program::{Depthwise, Norm};
+use super::step::{Step, for_parts};
+use crate::graph::Shape;
+use crate::kernels::depthwise::{GradRow, Row, Tap, stencil, weight_gradient};
+use crate::kernels::rows;
+use crate::parallel::Scratch;
+
+/// Elements of a strip's input: half a second-level cache.
+const STRIP: usize = 96 << 10;
+
+/// Copies the weights `[c, 1, k, k]` to `[k * k, c]`, which the kernels read along the channels.
+pub fn pack_weights(step: &Step, dw: &Depthwise, slot: usize) {
+    let w = &step.params[dw.weight.clone()];
+    let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
+    // SAFETY: this stage's slot holds its weights and belongs to it alone.
+    let out = unsafe { std::slice::from_raw_parts_mut(step.arena.at(slot), w.len()) };
+    for (t, row) in out.chunks_exact_mut(c).enumerate() {
+        for (ch, v) in row.iter_mut().enumerate() {
+            *v = w[ch * taps + t];
+        }
+    }
+}
+
+/// Rows of an image between two borders of zeros; rows outside the image are zero too.
+struct Band {
+    shape: Shape,
+    left: usize,
+    width: usize,
+    first: isize,
+}
+
+impl Band {
+    fn new(shape: Shape, left: usize, right: usize) -> Self {
+        Self { shape, left, width: left + shape.w + right, first: 0 }
+    }
+
+    /// Elements of one row.
+    fn stride(&self) -> usize {
+        self.width * self.shape.c
+    }
+
+    /// Fills the band with rows `first..end`; `row` writes one row of the image.
+    fn fill(&mut self, first: isize, end: isize, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
+        self.first = first;
+        let (c, w) = (self.shape.c, self.shape.w);
+        for (line, y) in out.chunks_exact_mut(self.stride()).zip(first..end) {
+            if y < 0 || y >= self.shape.h as isize {
+                line.fill(0.0);
+                continue;
+            }
+            line[..self.left * c].fill(0.0);
+            line[(self.left + w) * c..].fill(0.0);
+            row(y as usize, line[self.left * c..].as_mut_ptr());
+        }
+    }
+
+    /// Offset of a pixel in the band; columns count from the image's first.
+    fn at(&self, y: isize, x: isize) -> usize {
+        ((y - self.first) as usize * self.width + (x + self.left as isize) as usize) * self.shape.c
+    }
+}
+
+/// Rows of output that a strip covers.
+fn strip_rows(dw: &Depthwise) -> usize {
+    let row = (dw.input.w + dw.window.kernel) * dw.input.c * dw.window.stride;
+    (STRIP / row).clamp(1, dw.output.h)
+}
+
+/// Loads input rows `first..end` of an image as the consumer sees them.
+fn load_input(
+    step: &Step,
+    dw: &Depthwise,
+    image: usize,
+    band: &mut Band,
+    rows: Range<isize>,
+    out: &mut [f32],
+) {
+    let Shape { h, w, c } = dw.input;
+    let load = step.load(&dw.src, image);
+    let src = step.value(dw.src.value);
+    band.fill(rows.start, rows.end, out, |y, dst| {
+        let from = src.at((image * h + y) * w * c).cast_const();
+        // SAFETY: one row of the value and one of the band, both w * c long.
+        unsafe {
+            match &load {
+                None => dst.copy_from_nonoverlapping(from, w * c),
+                Some(l) => rows::activate(step.isa, dst, from, w, c, l),
+            }
+        }
+    });
+}
+
+/// Input rows that output rows `o` read.
+fn input_rows(dw: &Depthwise, o: &Range<usize>) -> Range<isize> {
+    let (s, top) = (dw.window.stride, dw.window.pads.top as isize);
+    let start = (o.start * s) as isize - top;
+    start..((o.end - 1) * s + dw.window.kernel) as isize - top
+}
+
+/// The forward pass; leaves the moments of every part for the batch-norm behind it.
+pub fn forward(step: &Step, dw: &Depthwise, stage: usize) {
+    let norm = step.program.values[dw.out].norm;
+    let has_norm = matches!(norm.map(|n| &step.program.norms[n]), Some(Norm::Batch { .. }));
+    let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
+    let pads = dw.window.pads;
+    let strip = strip_rows(dw);
+    let weights = step.arena.at(step.places.packs[stage].0);
+    let band_rows = (strip - 1) * s + k;
+    let width = dw.input.w + pads.left + pads.right;
+    let taps: Vec<Tap> =
+        (0..k * k).map(|t| Tap { source: (t / k * width + t % k) * c, weight: t * c }).collect();
+    let weights = crate::parallel::Shared::new(weights);
+    for_parts(step, |p| {
+        if has_norm {
+            step.clear_sums(p, 0, 2 * c);
+        }
+        let mut band = Band::new(dw.input, pads.left, pads.right);
+        let mut input = Scratch::take(band_rows * band.stride());
+        let images = step.images(p);
+        for image in images.clone() {
+            for first in (0..dw.output.h).step_by(strip) {
+                let o = first..(first + strip).min(dw.output.h);
+                load_input(step, dw, image, &mut band, input_rows(dw, &o), &mut input);
+                let out = step.value(dw.out).at((image * dw.output.h + o.start) * dw.output.w * c);
+                for (i, _) in o.clone().enumerate() {
+                    let row = Row {
+                        src: input[i * s * band.stride()..].as_ptr(),
+                        src_step: s * c,
+                        dst: out.wrapping_add(i * dw.output.w * c),
+                        dst_step: c,
+                        count: dw.output.w,
+                        c,
+                        weights: weights.get(),
+                        accumulate: false,
+                    };
+                    // SAFETY: the band holds the k rows and the columns under every window of this output row.
+                    unsafe { stencil(step.isa, &row, &taps) };
+                }
+                if has_norm {
+                    let pixels = o.len() * dw.output.w;
+                    // SAFETY: these output rows were just written by this part; the vectors hold c elements.
+                    unsafe {
+                        let origin = step.part_origin(p);
+                        if image == images.start && first == 0 {
+                            origin.copy_from_nonoverlapping(out, c);
+                        }
+                        let sum = step.part_sums(p, 0);
+                        rows::moments(step.isa, out, pixels, c, origin, sum, sum.add(c));
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// The taps that reach input pixels of one parity: kernel positions `phase, phase + s, ..` below `k`.
+fn phase_taps(k: usize, s: usize, phase: usize) -> usize {
+    if phase >= k { 0 } else { (k - phase).div_ceil(s) }
+}
+
+/// The backward pass: gradient of the weights into `grads`, that of the input into its value's gradient.
+pub fn backward(step: &Step, dw: &Depthwise, stage: usize, grads: &mut [f32]) {
+    let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
+    let pads = dw.window.pads;
+    let target = step.target(stage, &dw.src);
+    let strip = strip_rows(dw);
+    let weights = crate::parallel::Shared::new(step.arena.at(step.places.packs[stage].0));
+    // Output columns that some input column needs: `(x + left) / s`, back to `(k - 1) / s` before it.
+    let reach = (k - 1) / s;
+    let last = (dw.input.w - 1 + pads.left) / s;
+    let right = (last + 1).saturating_sub(dw.output.w);
+    for_parts(step, |p| {
+        let dweight = step.part_weight(p);
+        // SAFETY: the part's weight place holds this stage's weights.
+        unsafe { dweight.write_bytes(0, k * k * c) };
+        target.begin(p, 0);
+        let mut x_band = Band::new(dw.input, pads.left, pads.right);
+        let mut dy_band = Band::new(dw.output, reach, right);
+        let mut x = Scratch::take(((strip - 1) * s + k) * x_band.stride());
+        let mut dy = Scratch::take((strip + 2 * reach + 2) * dy_band.stride());
+        for image in step.images(p) {
+            let load = step.load_grad(dw.out, image);
+            for first in (0..dw.output.h).step_by(strip) {
+                let o = first..(first + strip).min(dw.output.h);
+                // Input rows that this strip gives gradient to: the strips share them out without overlap.
+                let end = if o.end == dw.output.h { dw.input.h } else { (o.end * s).min(dw.input.h) };
+                let own = (o.start * s).min(end)..end;
+                let dy_first = (own.start + pads.top) / s;
+                let dy_last = (own.end.max(1) - 1 + pads.top) / s;
+                let dy_rows =
+                    (dy_first.min(o.start) as isize - reach as isize)..(dy_last.max(o.end - 1) as isize + 1);
+                dy_band.fill(dy_rows.start, dy_rows.end, &mut dy, |y, dst| {
+                    let Shape { h, w, c } = dw.output;
+                    let at = (image * h + y) * w * c;
+                    // SAFETY: one row of the output's gradient and one of the band, both w * c long.
+                    unsafe {
+                        let d = step.grad(dw.out).at(at).cast_const();
+                        match &load {
+                            None => dst.copy_from_nonoverlapping(d, w * c),
+                            Some(g) => {
+                                rows::gradient(step.isa, dst, d, step.value(dw.out).at(at), w, c, g);
+                            }
+                        }
+                    }
+                });
+                load_input(step, dw, image, &mut x_band, input_rows(dw, &o), &mut x);
+                for (i, y) in o.clone().enumerate() {
+                    let row = GradRow {
+                        dy: dy[dy_band.at(y as isize, 0)..].as_ptr(),
+                        x: x[i * s * x_band.stride()..].as_ptr(),
+                        x_row: x_band.stride(),
+                        x_step: s * c,
+                        count: dw.output.w,
+                        c,
+                        kernel: k,
+                        dw: dweight,
+                    };
+                    // SAFETY: the bands hold this output row and the input rows under it.
+                    unsafe { weight_gradient(step.isa, &row) };
+                }
+                for y in own.clone() {
+                    data_row(
+                        step,
+                        dw,
+                        &dy_band,
+                        &dy,
+                        y,
+                        target.grad.at((image * dw.input.h + y) * dw.input.w * c),
+                        weights.get(),
+                        target.accumulate,
+                    );
+                }
+                target.finish(p, 0, image, own.start * dw.input.w, own.len() * dw.input.w);
+            }
+        }
+    });
+    let taps = k * k;
+    step.reduce_weight(dw.weight.len(), &mut grads[dw.weight.clone()], |i| (i % c) * taps + i / c);
+    step.collect_target(stage, &dw.src, 0);
+}
+
+/// The gradient of one input row: for each parity of column, a stencil over the output gradients that it was part of.
+fn data_row(
+    step: &Step,
+    dw: &Depthwise,
+    band: &Band,
+    dy: &[f32],
+    y: usize,
+    dst: *mut f32,
+    weights: *const f32,
+    accumulate: bool,
+) {
+    let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
+    let pads = dw.window.pads;
+    let (phase_y, base_y) = ((y + pads.top) % s, ((y + pads.top) / s) as isize);
+    let rows = phase_taps(k, s, phase_y);
+    for x in 0..s.min(dw.input.w) {
+        let (phase_x, base_x) = ((x + pads.left) % s, ((x + pads.left) / s) as isize);
+        let cols = phase_taps(k, s, phase_x);
+        let mut taps = [Tap { source: 0, weight: 0 }; 49];
+        let count = rows * cols;
+        for (t, tap) in taps[..count].iter_mut().enumerate() {
+            let (j, i) = (t / cols, t % cols);
+            // Kernel position (phase + s j) saw this input from the output j rows before the nearest one.
+            *tap = Tap {
+                source: ((rows - 1 - j) * band.width + (cols - 1 - i)) * c,
+                weight: ((phase_y + s * j) * k + phase_x + s * i) * c,
+            };
+        }
+        let start =
+            if count == 0 { 0 } else { band.at(base_y + 1 - rows as isize, base_x + 1 - cols as isize) };
+        let row = Row {
+            src: dy[start..].as_ptr(),
+            src_step: c,
+            dst: dst.wrapping_add(x * c),
+            dst_step: s * c,
+            count: (dw.input.w - x).div_ceil(s),
+            c,
+            weights,
+            accumulate,
+        };
+        // SAFETY: the band holds every output row and column that these input pixels were part of, zeros outside.
+        unsafe { stencil(step.isa, &row, &taps[..count]) };
+    }
+}

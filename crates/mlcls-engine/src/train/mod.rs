@@ -1,0 +1,226 @@
+//! Training plans: a graph compiled to a static list of fused stages, forward and backward, over one arena.
+
+mod conv;
+mod cosine;
+mod depthwise;
+mod join;
+mod places;
+mod program;
+mod squeeze;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+use crate::arena::Arena;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Shape};
+use crate::kernels::simd::Isa;
+use crate::parallel::for_each;
+use places::Places;
+use program::{Norm, Program, Stage};
+use step::{Step, norm_backward, norm_forward, norm_identity};
+
+/// A graph compiled for training batches of up to a fixed size.
+///
+/// ```
+/// # use mlcls_engine::{Activation, ConvOptions, GraphBuilder, TrainPlan, Weights};
+/// # fn main() -> mlcls_engine::Result<()> {
+/// # let mut b = GraphBuilder::new("tiny", 8);
+/// # let x = b.input([0.5; 3], [0.5; 3]);
+/// # let x = b.conv("stem", x, 8, ConvOptions { kernel: 3, stride: 2, ..Default::default() })?;
+/// # let x = b.batch_norm("bn", x, 1e-5, 0.1)?;
+/// # let map = b.activation(x, Activation::Relu);
+/// # let features = b.global_pool(map);
+/// # let logits = b.cosine_linear("head", features, 4, 7.0)?;
+/// # let graph = b.finish(map, features, logits)?;
+/// let mut weights = Weights::init(&graph, 7);
+/// let mut plan = TrainPlan::new(&graph, 2)?;
+/// let pixels = vec![128u8; 2 * 8 * 8 * 3];
+/// let logits = plan.forward(&weights.params, &mut weights.buffers, &pixels, 2, 0)?.to_vec();
+/// let mut grads = vec![0.0; weights.params.len()];
+/// plan.backward(&weights.params, &vec![1.0; logits.len()], &mut grads)?;
+/// weights.params.iter_mut().zip(&grads).for_each(|(w, g)| *w -= 0.1 * g);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TrainPlan {
+    program: Program,
+    places: Places,
+    arena: Arena,
+    isa: Isa,
+    max: usize,
+    input: Shape,
+    output_len: usize,
+    param_len: usize,
+    buffer_len: usize,
+    /// Images and seed of the forward pass that `backward` belongs to.
+    last: Option<(usize, u64)>,
+    /// That pass's pixels, which the first convolution's weight gradient needs again.
+    pixels: Vec<u8>,
+}
+
+impl TrainPlan {
+    /// Compiles `graph` for batches of 1 to `batch` images. All memory is taken here; steps do not allocate.
+    pub fn new(graph: &Graph, batch: usize) -> Result<Self> {
+        Self::with_isa(graph, batch, Isa::detect())
+    }
+
+    fn with_isa(graph: &Graph, batch: usize, isa: Isa) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::Batch { max: 0, found: 0 });
+        }
+        let program = Program::lower(graph)?;
+        let places = Places::new(&program, isa, batch);
+        let plan = Self {
+            arena: Arena::new(places.total)?,
+            isa,
+            max: batch,
+            input: graph.input_shape(),
+            output_len: graph.output_len(),
+            param_len: graph.param_len(),
+            buffer_len: graph.buffer_len(),
+            last: None,
+            pixels: vec![0; batch * graph.input_shape().len()],
+            program,
+            places,
+        };
+        let step = plan.step(batch, 0, &[], &plan.pixels);
+        (0..plan.program.norms.len()).for_each(|id| norm_identity(&step, id));
+        Ok(plan)
+    }
+
+    /// Bytes that a plan for `batch` images takes, without taking them.
+    pub fn bytes_needed(graph: &Graph, batch: usize) -> Result<usize> {
+        let program = Program::lower(graph)?;
+        Ok(4 * Places::new(&program, Isa::detect(), batch).total + batch * graph.input_shape().len())
+    }
+
+    /// Largest batch.
+    pub fn max_batch(&self) -> usize {
+        self.max
+    }
+
+    /// Bytes of the arena, which holds everything that a step needs but the parameters and a few tiles per thread.
+    pub fn arena_bytes(&self) -> usize {
+        4 * self.arena.len()
+    }
+
+    fn step<'a>(&'a self, n: usize, seed: u64, params: &'a [f32], pixels: &'a [u8]) -> Step<'a> {
+        Step {
+            isa: self.isa,
+            program: &self.program,
+            places: &self.places,
+            arena: &self.arena,
+            n,
+            seed,
+            params,
+            pixels,
+        }
+    }
+
+    /// The forward pass in training mode over `n` images: batch statistics, dropout and drop-path.
+    ///
+    /// `params` is the flat parameter vector and `buffers` the running statistics, which are updated. `pixels` are uint8 RGB
+    /// `[n, h, w, 3]`. `seed` decides dropout and drop-path of this pass. Returns the logits `[n, classes]`. The result does
+    /// not depend on the number of threads.
+    pub fn forward(
+        &mut self,
+        params: &[f32],
+        buffers: &mut [f32],
+        pixels: &[u8],
+        n: usize,
+        seed: u64,
+    ) -> Result<&[f32]> {
+        if n == 0 || n > self.max {
+            return Err(Error::Batch { max: self.max, found: n });
+        }
+        check("parameters", self.param_len, params.len())?;
+        check("running statistics", self.buffer_len, buffers.len())?;
+        check("pixels", n * self.input.len(), pixels.len())?;
+        self.pixels[..pixels.len()].copy_from_slice(pixels);
+        self.last = Some((n, seed));
+        let step = self.step(n, seed, params, &self.pixels);
+        pack_weights(&step);
+        for (index, stage) in self.program.stages.iter().enumerate() {
+            match stage {
+                Stage::Conv(s) => conv::forward(&step, s, index),
+                Stage::Depthwise(s) => depthwise::forward(&step, s, index),
+                Stage::Squeeze(s) => squeeze::forward(&step, s),
+                Stage::Add(s) => join::add_forward(&step, s),
+                Stage::Pool(s) => join::pool_forward(&step, s),
+                Stage::PRelu(s) => join::prelu_forward(&step, s),
+                Stage::Dropout(s) => join::dropout_forward(&step, s),
+                Stage::Cosine(s) => cosine::forward(&step, s),
+            }
+            if let Some((norm, rows)) = self.norm_behind(stage) {
+                norm_forward(&step, norm, rows, buffers);
+            }
+        }
+        Ok(self.output(n))
+    }
+
+    /// The batch-norm behind a stage's output, and its rows per image.
+    fn norm_behind(&self, stage: &Stage) -> Option<(usize, usize)> {
+        let out = match stage {
+            Stage::Conv(s) => s.out,
+            Stage::Depthwise(s) => s.out,
+            _ => return None,
+        };
+        let value = &self.program.values[out];
+        let norm = value.norm.filter(|&n| matches!(self.program.norms[n], Norm::Batch { .. }))?;
+        Some((norm, value.shape.pixels()))
+    }
+
+    fn output(&self, n: usize) -> &[f32] {
+        let at = self.arena.at(self.places.values[self.program.output]);
+        // SAFETY: the output value holds `max` rows, `n` of them just written, and `self` is borrowed while it is read.
+        unsafe { std::slice::from_raw_parts(at, n * self.output_len) }
+    }
+
+    /// The backward pass of the last [`forward`](Self::forward), with the same `params`.
+    ///
+    /// `dlogits` is the loss's gradient of the logits `[n, classes]`; every element of `grads`, the flat gradient vector, is
+    /// overwritten.
+    pub fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
+        let (n, seed) = self.last.take().ok_or(Error::NoForward)?;
+        check("parameters", self.param_len, params.len())?;
+        check("gradients", self.param_len, grads.len())?;
+        check("gradient of the logits", n * self.output_len, dlogits.len())?;
+        let step = self.step(n, seed, params, &self.pixels);
+        // SAFETY: the output's gradient holds `max` rows and nobody else uses it now.
+        unsafe {
+            step.grad(self.program.output).get().copy_from_nonoverlapping(dlogits.as_ptr(), dlogits.len())
+        };
+        for (index, stage) in self.program.stages.iter().enumerate().rev() {
+            if let Some((norm, rows)) = self.norm_behind(stage) {
+                norm_backward(&step, norm, rows, grads);
+            }
+            match stage {
+                Stage::Conv(s) => conv::backward(&step, s, index, grads),
+                Stage::Depthwise(s) => depthwise::backward(&step, s, index, grads),
+                Stage::Squeeze(s) => squeeze::backward(&step, s, grads),
+                Stage::Add(s) => join::add_backward(&step, s, index),
+                Stage::Pool(s) => join::pool_backward(&step, s, index),
+                Stage::PRelu(s) => join::prelu_backward(&step, s, index, grads),
+                Stage::Dropout(s) => join::dropout_backward(&step, s, index),
+                Stage::Cosine(s) => cosine::backward(&step, s, index, grads),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Brings every weight into the layout of its kernels.
+fn pack_weights(step: &Step) {
+    for_each(step.program.stages.len(), |i| match &step.program.stages[i] {
+        Stage::Conv(c) => conv::pack_weights(step, c, step.places.packs[i]),
+        Stage::Depthwise(d) => depthwise::pack_weights(step, d, step.places.packs[i].0),
+        _ => {}
+    });
+}
+
+fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Length { what, expected, found }) }
+}

@@ -1,0 +1,312 @@
+//! One step's context: the memory that stages work on, and how gradients find their way.
+
+use super::places::{GatePlace, NormPlace, NormVector, Places};
+use super::program::{GateId, Norm, NormId, Program, ValueId, View};
+use crate::arena::Arena;
+use crate::kernels::rows::{self, GATED_SUMS, Load, LoadGrad};
+use crate::kernels::simd::Isa;
+use crate::parallel::{Shared, for_each, for_ranges, part, part_count};
+
+/// What every stage may read while a step runs.
+pub struct Step<'a> {
+    pub isa: Isa,
+    pub program: &'a Program,
+    pub places: &'a Places,
+    pub arena: &'a Arena,
+    /// Images in this batch.
+    pub n: usize,
+    /// Decides dropout and drop-path of this step.
+    pub seed: u64,
+    pub params: &'a [f32],
+    pub pixels: &'a [u8],
+}
+
+impl Step<'_> {
+    /// Parts of this batch.
+    pub fn parts(&self) -> usize {
+        part_count(self.n)
+    }
+
+    /// Images of one part.
+    pub fn images(&self, p: usize) -> std::ops::Range<usize> {
+        part(self.n, self.parts(), p)
+    }
+
+    /// Memory of a value.
+    pub fn value(&self, id: ValueId) -> Shared<f32> {
+        Shared::new(self.arena.at(self.places.values[id]))
+    }
+
+    /// Memory of a value's gradient.
+    pub fn grad(&self, id: ValueId) -> Shared<f32> {
+        Shared::new(self.arena.at(self.places.grads[id]))
+    }
+
+    /// One vector of a batch-norm.
+    pub fn norm(&self, id: NormId, which: NormVector) -> *mut f32 {
+        let NormPlace { at, stride, .. } = self.places.norms[id];
+        self.arena.at(at + which as usize * stride)
+    }
+
+    /// A batch-norm's backward sums: `[2, c]`.
+    pub fn norm_sums(&self, id: NormId) -> *mut f64 {
+        self.arena.at(self.places.norms[id].sums).cast()
+    }
+
+    /// Memory of a gate.
+    pub fn gate(&self, id: GateId) -> &GatePlace {
+        &self.places.gates[id]
+    }
+
+    /// Partial weight gradient of one part.
+    pub fn part_weight(&self, p: usize) -> *mut f32 {
+        self.arena.at(self.places.parts[p].weight)
+    }
+
+    /// Origin of one part's moments.
+    pub fn part_origin(&self, p: usize) -> *mut f32 {
+        self.arena.at(self.places.parts[p].origin)
+    }
+
+    /// One of three sets of double-precision sums of one part.
+    pub fn part_sums(&self, p: usize, set: usize) -> *mut f64 {
+        self.arena.at(self.places.parts[p].sums + 2 * set * self.places.sum_stride).cast()
+    }
+
+    /// Clears `len` sums of one part and returns them.
+    pub fn clear_sums(&self, p: usize, set: usize, len: usize) -> *mut f64 {
+        let sums = self.part_sums(p, set);
+        // SAFETY: a set holds `sum_stride` doubles, which is twice the largest channel count; the part is the caller's.
+        unsafe { sums.write_bytes(0, len) };
+        sums
+    }
+
+    /// Adds up one set of sums over all parts, in their order.
+    pub fn collect_sums(&self, set: usize, len: usize, mut to: impl FnMut(usize, f64)) {
+        for i in 0..len {
+            // SAFETY: `len` doubles of every part were written by `for_each` just before, and nobody writes now.
+            let total = (0..self.parts()).map(|p| unsafe { *self.part_sums(p, set).add(i) }).sum();
+            to(i, total);
+        }
+    }
+
+    /// Adds up the partial weight gradients into `dst`; `index` says where element `i` of the partial lies in `dst`.
+    pub fn reduce_weight(&self, len: usize, dst: &mut [f32], index: impl Fn(usize) -> usize + Sync) {
+        assert_eq!(dst.len(), len);
+        let dst = Shared::new(dst.as_mut_ptr());
+        for_ranges(len, 8192, |range| {
+            for i in range {
+                // SAFETY: `index` maps 0..len to itself one to one, and ranges do not overlap.
+                unsafe {
+                    let total: f32 = (0..self.parts()).map(|p| *self.part_weight(p).add(i)).sum();
+                    *dst.at(index(i)) = total;
+                }
+            }
+        });
+    }
+
+    /// How a consumer loads a view of image `image`.
+    pub fn load(&self, view: &View, image: usize) -> Option<Load> {
+        let norm = view.norm?;
+        let gate = view.gate.map_or(std::ptr::null(), |g| {
+            let c = self.program.gates[g].c;
+            self.arena.at(self.gate(g).gate + image * c).cast_const()
+        });
+        Some(Load {
+            scale: self.norm(norm, NormVector::Scale),
+            shift: self.norm(norm, NormVector::Shift),
+            act: view.act,
+            gate,
+        })
+    }
+
+    /// How a value's producer loads its gradient for image `image`; `None` where the memory already holds it.
+    pub fn load_grad(&self, id: ValueId, image: usize) -> Option<LoadGrad> {
+        let value = &self.program.values[id];
+        let norm = value.norm?;
+        let (gate, pooled) = value.gate.map_or((std::ptr::null(), std::ptr::null()), |g| {
+            let c = self.program.gates[g].c;
+            let place = self.gate(g);
+            let at = |offset: usize| self.arena.at(offset + image * c).cast_const();
+            (at(place.gate), at(place.pooled_grad))
+        });
+        Some(LoadGrad {
+            a: self.norm(norm, NormVector::A),
+            b: self.norm(norm, NormVector::B),
+            c: self.norm(norm, NormVector::C),
+            mean: self.norm(norm, NormVector::Mean),
+            view: Load {
+                scale: self.norm(norm, NormVector::Scale),
+                shift: self.norm(norm, NormVector::Shift),
+                act: value.act,
+                gate,
+            },
+            pooled,
+        })
+    }
+
+    /// Where stage `stage` puts the gradient of `view`.
+    pub fn target(&self, stage: usize, view: &View) -> Target<'_> {
+        let value = &self.program.values[view.value];
+        Target {
+            step: self,
+            id: view.value,
+            c: value.shape.c,
+            image: value.shape.len(),
+            grad: self.grad(view.value),
+            raw: self.value(view.value),
+            accumulate: value.consumers.last() != Some(&stage),
+            finishes: value.consumers.first() == Some(&stage) && value.norm.is_some(),
+        }
+    }
+
+    /// After a stage's backward pass: the batch-norm sums of a view that it finished.
+    pub fn collect_target(&self, stage: usize, view: &View, set: usize) {
+        let target = self.target(stage, view);
+        let value = &self.program.values[view.value];
+        let Some(norm) = value.norm.filter(|_| target.finishes && value.gate.is_none()) else { return };
+        let sums = self.norm_sums(norm);
+        // SAFETY: the batch-norm's sums hold 2 c doubles and no other thread runs now.
+        self.collect_sums(set, 2 * target.c, |i, v| unsafe { *sums.add(i) = v });
+    }
+}
+
+/// Where a stage writes the gradient of one of its inputs.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    step: &'a Step<'a>,
+    id: ValueId,
+    c: usize,
+    /// Elements of one image.
+    image: usize,
+    pub grad: Shared<f32>,
+    raw: Shared<f32>,
+    /// Another consumer has already written its share.
+    pub accumulate: bool,
+    /// This is the last share: batch-norm's sums can be taken.
+    finishes: bool,
+}
+
+impl Target<'_> {
+    /// Clears the sums of part `p` before it finishes rows.
+    pub fn begin(&self, p: usize, set: usize) {
+        if self.finishes {
+            self.step.clear_sums(p, set, 2 * self.c);
+        }
+    }
+
+    /// Finishes `rows` rows starting at row `row` of image `image`, after their gradients were written. Rows may run on into
+    /// the next images where the value has no gate.
+    pub fn finish(&self, p: usize, set: usize, image: usize, row: usize, rows: usize) {
+        if !self.finishes {
+            return;
+        }
+        let step = self.step;
+        let value = &step.program.values[self.id];
+        let Some(norm) = value.norm else { return };
+        let offset = image * self.image + row * self.c;
+        let view = Load {
+            scale: step.norm(norm, NormVector::Scale),
+            shift: step.norm(norm, NormVector::Shift),
+            act: value.act,
+            gate: std::ptr::null(),
+        };
+        let mean = step.norm(norm, NormVector::Mean);
+        // SAFETY: the rows belong to this part alone, the vectors hold c elements, the sums of the part 2 c.
+        unsafe {
+            let (d, y) = (self.grad.at(offset), self.raw.at(offset));
+            match value.gate {
+                None => {
+                    rows::finish(step.isa, d, y, rows, self.c, &view, mean, step.part_sums(p, set));
+                }
+                Some(g) => {
+                    let sums = step.arena.at(step.gate(g).sums + image * GATED_SUMS * self.c);
+                    if row == 0 {
+                        sums.write_bytes(0, GATED_SUMS * self.c);
+                    }
+                    rows::finish_gated(step.isa, d, y, rows, self.c, &view, mean, sums);
+                }
+            }
+        }
+    }
+}
+
+/// Forward: moments of every part to the batch's mean and variance, the view's scale and shift, the running statistics.
+pub fn norm_forward(step: &Step, id: NormId, rows_per_image: usize, buffers: &mut [f32]) {
+    let Norm::Batch { c, eps, momentum, weight, bias, mean, var } = &step.program.norms[id] else { return };
+    let (weight, bias) = (&step.params[weight.clone()], &step.params[bias.clone()]);
+    let count = (step.n * rows_per_image) as f64;
+    for ch in 0..*c {
+        // Chan's pairwise update, in the order of the parts.
+        let (mut seen, mut m, mut m2) = (0.0f64, 0.0f64, 0.0f64);
+        for p in 0..step.parts() {
+            let rows = (step.images(p).len() * rows_per_image) as f64;
+            // SAFETY: every part wrote its origin and two sums of c doubles just before; nobody writes now.
+            let (origin, sum, square) = unsafe {
+                let sums = step.part_sums(p, 0);
+                (f64::from(*step.part_origin(p).add(ch)), *sums.add(ch), *sums.add(c + ch))
+            };
+            let part_mean = sum / rows;
+            let delta = origin + part_mean - m;
+            m2 += square - sum * part_mean + delta * delta * seen * rows / (seen + rows);
+            m += delta * rows / (seen + rows);
+            seen += rows;
+        }
+        let variance = (m2 / count).max(0.0);
+        let inv_std = 1.0 / (variance + f64::from(*eps)).sqrt();
+        let scale = f64::from(weight[ch]) * inv_std;
+        // SAFETY: each vector of the batch-norm holds c elements.
+        unsafe {
+            *step.norm(id, NormVector::Mean).add(ch) = m as f32;
+            *step.norm(id, NormVector::InvStd).add(ch) = inv_std as f32;
+            *step.norm(id, NormVector::Scale).add(ch) = scale as f32;
+            *step.norm(id, NormVector::Shift).add(ch) = (f64::from(bias[ch]) - m * scale) as f32;
+        }
+        let unbiased = if count > 1.0 { m2 / (count - 1.0) } else { variance };
+        let mix = |old: &mut f32, new: f64| {
+            *old = (f64::from(*old) * (1.0 - f64::from(*momentum)) + new * f64::from(*momentum)) as f32;
+        };
+        mix(&mut buffers[mean.start + ch], m);
+        mix(&mut buffers[var.start + ch], unbiased);
+    }
+}
+
+/// Backward: the sums of a batch-norm to its parameters' gradients and to the coefficients that its producer loads with.
+pub fn norm_backward(step: &Step, id: NormId, rows_per_image: usize, grads: &mut [f32]) {
+    let Norm::Batch { c, weight, bias, .. } = &step.program.norms[id] else { return };
+    let count = (step.n * rows_per_image) as f64;
+    let sums = step.norm_sums(id);
+    for ch in 0..*c {
+        // SAFETY: the sums hold 2 c doubles, each vector c elements.
+        unsafe {
+            let (sum, dot) = (*sums.add(ch), *sums.add(c + ch));
+            let inv_std = f64::from(*step.norm(id, NormVector::InvStd).add(ch));
+            let a = f64::from(step.params[weight.start + ch]) * inv_std;
+            grads[weight.start + ch] = (dot * inv_std) as f32;
+            grads[bias.start + ch] = sum as f32;
+            *step.norm(id, NormVector::A).add(ch) = a as f32;
+            *step.norm(id, NormVector::B).add(ch) = (-a * inv_std * inv_std * dot / count) as f32;
+            *step.norm(id, NormVector::C).add(ch) = (-a * sum / count) as f32;
+        }
+    }
+}
+
+/// The vectors of identity norms, which never change.
+pub fn norm_identity(step: &Step, id: NormId) {
+    let Norm::Identity { c } = step.program.norms[id] else { return };
+    for (which, v) in [(NormVector::Scale, 1.0), (NormVector::A, 1.0), (NormVector::InvStd, 1.0)] {
+        // SAFETY: each vector holds c elements; the others stay at zero as the arena starts.
+        unsafe { std::slice::from_raw_parts_mut(step.norm(id, which), c).fill(v) };
+    }
+}
+
+/// A per-image factor for stochastic depth: 0, or one over the probability of staying.
+pub fn drop_path_factor(seed: u64, key: u64, image: usize, p: f32) -> f32 {
+    let mut stream = crate::rng::Stream::new(seed, key << 32 | image as u64);
+    if stream.uniform() < p { 0.0 } else { 1.0 / (1.0 - p) }
+}
+
+/// Runs `f` for every part of the batch.
+pub fn for_parts(step: &Step, f: impl Fn(usize) + Sync + Send) {
+    for_each(step.parts(), f);
+}
