@@ -224,3 +224,70 @@ pub(crate) fn within_unit(
     let expected = if closed { "a number from 0 to 1" } else { "a number from 0 up to but not including 1" };
     if ok { Ok(()) } else { Err(Error::Parameter { loss, parameter, found, expected }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every parameter away from its special values, then at them.
+    fn losses() -> Vec<Loss> {
+        let mut losses = vec![Loss::Bce(Bce::default())];
+        for gamma in [0.0, 0.3, 1.0, 2.5] {
+            for shift in [0.0, 0.05, 0.4] {
+                let (gamma_pos, gamma_neg) = (gamma, 0.7 * gamma);
+                for margin in [0.0, 0.2] {
+                    let k = 0.7;
+                    losses.push(Loss::Aam(Aam { k, gamma_pos, gamma_neg, margin, shift, scale: 7.0 }));
+                }
+                losses.push(Loss::Asl(Asl { gamma_pos, gamma_neg, shift, scale: 1.0 }));
+            }
+            losses.push(Loss::Focal(Focal { alpha: Some(0.25), gamma, scale: 1.0 }));
+        }
+        losses
+    }
+
+    #[test]
+    fn slope_is_the_derivative() {
+        for loss in losses() {
+            for present in [false, true] {
+                // Steps of 1/7 keep clear of the corners of the shift by more than the step below.
+                for z in (-70..=70).map(|i| f64::from(i) / 7.0) {
+                    let value = |z| loss.element(z, present).0;
+                    let h = 1e-4;
+                    // Five points: the error is of order h⁴.
+                    let numeric = (8.0 * (value(z + h) - value(z - h)) - value(z + 2.0 * h)
+                        + value(z - 2.0 * h))
+                        / (12.0 * h);
+                    let slope = loss.element(z, present).1;
+                    assert!(
+                        (slope - numeric).abs() < 1e-9 * (1.0 + slope.abs()),
+                        "{loss:?} at z = {z}, present {present}: slope {slope}, by differences {numeric}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Just past the corner of the shift the loss starts from 0 without a jump, and its slope too where a power acts.
+    #[test]
+    fn corner_of_the_shift() {
+        let corner = (0.05f64 / 0.95).ln(); // σ(corner) = 0.05
+        for loss in losses() {
+            let (shift, margin, gamma) = match loss {
+                Loss::Aam(l) => (l.shift, l.scale * l.margin, 0.0), // its power acts on p, which is not 0 here
+                Loss::Asl(l) => (l.shift, 0.0, l.gamma_neg),
+                _ => continue,
+            };
+            if shift != 0.05 {
+                continue;
+            }
+            assert_eq!(loss.element(corner - margin - 1e-9, false), (0.0, 0.0));
+            let (value, slope) = loss.element(corner - margin + 1e-9, false);
+            assert!((0.0..1e-9).contains(&value), "{loss:?}: {value}");
+            assert!(
+                slope > 0.0 && slope < 0.0475 * (1.0 + gamma) * 1e-9f64.powf(gamma) * 1.01,
+                "{slope}"
+            );
+        }
+    }
+}
