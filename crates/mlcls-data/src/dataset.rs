@@ -1,6 +1,11 @@
 //! What a multi-label data set is once it has been read, whatever its format on disk.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, nearest};
 
 /// What is known about one label of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +29,13 @@ pub struct Item {
     pub states: Vec<LabelState>,
 }
 
+impl Item {
+    /// How many labels of this image are in `state`.
+    pub fn count(&self, state: LabelState) -> usize {
+        self.states.iter().filter(|s| **s == state).count()
+    }
+}
+
 /// A named part of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
@@ -34,12 +46,22 @@ pub struct Split {
 }
 
 /// The format that a data set was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// OTX's internal format: `annotations/<split>.json` and `images/<split>/`.
     Datumaro,
     /// PASCAL VOC: `JPEGImages`, `Annotations`, `ImageSets/Main`.
     Voc,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Datumaro => "Datumaro",
+            Self::Voc => "PASCAL VOC",
+        })
+    }
 }
 
 /// A multi-label data set in memory; pixels stay on disk.
@@ -63,8 +85,111 @@ impl Dataset {
         self.splits.iter().find(|s| s.name == name)
     }
 
+    /// The split of this name, for a caller that cannot go on without it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSplit`] with the names there are.
+    pub fn require_split(&self, name: &str) -> Result<&Split, Error> {
+        self.split(name).ok_or_else(|| {
+            let splits: Vec<String> = self.splits.iter().map(|s| s.name.clone()).collect();
+            let nearest = nearest(name, &splits);
+            Error::NoSuchSplit { root: self.root.clone(), split: name.to_owned(), splits, nearest }
+        })
+    }
+
     /// The folder it was read from.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// A hash of what the data set says: the BLAKE3 hash, in 64 hexadecimal digits, of its labels and of the
+    /// name, ids and states of each split, all in order.
+    ///
+    /// Paths, notes and pixels do not enter: a data set that was moved or converted keeps its fingerprint, and
+    /// one whose annotations changed does not.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        // Every text and list goes in behind its length, so that no two data sets give the same bytes.
+        let length = |n: usize| (n as u64).to_le_bytes();
+        let text = |hasher: &mut blake3::Hasher, text: &str| {
+            hasher.update(&length(text.len())).update(text.as_bytes());
+        };
+        hasher.update(&length(self.labels.len()));
+        for label in &self.labels {
+            text(&mut hasher, label);
+        }
+        hasher.update(&length(self.splits.len()));
+        for split in &self.splits {
+            text(&mut hasher, &split.name);
+            hasher.update(&length(split.items.len()));
+            for item in &split.items {
+                text(&mut hasher, &item.id);
+                let states: Vec<u8> = item.states.iter().map(|s| *s as u8).collect();
+                hasher.update(&length(states.len())).update(&states);
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use LabelState::{Absent, Present, Unknown};
+
+    fn dataset() -> Dataset {
+        let item = |id: &str, states| Item { id: id.into(), image: format!("{id}.jpg").into(), states };
+        Dataset {
+            root: "somewhere".into(),
+            format: Format::Voc,
+            labels: vec!["cat".into(), "dog".into()],
+            splits: vec![
+                Split {
+                    name: "train".into(),
+                    items: vec![item("a", vec![Present, Absent]), item("b", vec![Unknown, Present])],
+                },
+                Split { name: "val".into(), items: vec![item("c", vec![Absent, Absent])] },
+            ],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_moved_or_converted_data_set_keeps_its_fingerprint() {
+        let mut moved = dataset();
+        moved.root = "elsewhere".into();
+        moved.format = Format::Datumaro;
+        moved.splits[0].items[0].image = "z.png".into();
+        moved.notes.push("a note".into());
+        assert_eq!(moved.fingerprint(), dataset().fingerprint());
+        assert_eq!(moved.fingerprint().len(), 64);
+    }
+
+    #[test]
+    fn every_change_of_content_changes_the_fingerprint() {
+        let changes: [fn(&mut Dataset); 7] = [
+            |d| d.labels[0] = "cow".into(),
+            |d| d.labels.swap(0, 1),
+            |d| d.labels = vec!["ca".into(), "tdog".into()],
+            |d| d.splits[1].name = "test".into(),
+            |d| d.splits[0].items[0].id = "aa".into(),
+            |d| d.splits[0].items[1].states[0] = Absent,
+            |d| {
+                let moved = d.splits[0].items.pop().unwrap();
+                d.splits[1].items.insert(0, moved);
+            },
+        ];
+        let mut seen = std::collections::HashSet::from([dataset().fingerprint()]);
+        for change in changes {
+            let mut changed = dataset();
+            change(&mut changed);
+            assert!(seen.insert(changed.fingerprint()), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_split_is_named_with_its_nearest_match() {
+        let error = dataset().require_split("trian").unwrap_err().to_string();
+        assert_eq!(error, "somewhere: no split `trian`; the splits here are `train`, `val`; did you mean `train`?");
     }
 }
