@@ -84,8 +84,7 @@ fn near_by(path: &Path) -> Option<String> {
         return Some(format!(" `{}` above it is a {} data set: give that", above.display(), reader.format));
     }
     let children = folders(&path);
-    let grandchildren: Vec<PathBuf> =
-        children.iter().flat_map(|c| folders(c)).take(LOOKED_AT).collect();
+    let grandchildren: Vec<PathBuf> = children.iter().flat_map(|c| folders(c)).take(LOOKED_AT).collect();
     let below: Vec<String> = children
         .iter()
         .chain(&grandchildren)

@@ -40,35 +40,48 @@ pub fn decode_file(path: &Path) -> Result<Rgb, ImageError> {
 /// # Errors
 /// See [`ImageProblem`]. No input makes it panic: a panic inside a codec comes back as an error.
 pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
-    catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes)))
+    guarded(|| {
+        let (mut decoder, format) = open(bytes)?;
+        // A damaged EXIF block says nothing about the pixels.
+        let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|error| codec_problem(error, format))?;
+        image.apply_orientation(orientation);
+        let image = image.into_rgb8();
+        Rgb::new(image.width(), image.height(), image.into_raw())
+            .ok_or_else(|| ImageProblem::Decode("it has no pixels".into()))
+    })
+}
+
+/// Checks what [`decode`] checks before it turns to the pixels: the format, the header, the number of pixels,
+/// and that JPEG, PNG and WebP data reaches its end.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), ImageProblem> {
+    guarded(|| open(bytes).map(drop))
+}
+
+fn guarded<T>(read: impl FnOnce() -> Result<T, ImageProblem>) -> Result<T, ImageProblem> {
+    catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ImageProblem::Decode("the decoder failed on this data".into())))
 }
 
-fn decode_unguarded(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
+/// A decoder that has read the header.
+fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat), ImageProblem> {
     if bytes.is_empty() {
         return Err(ImageProblem::Empty);
     }
     let format = image::guess_format(bytes).map_err(|_| unknown_format(bytes))?;
-    let problem = |error| codec_problem(error, format);
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        return Err(ImageProblem::Truncated("JPEG"));
+    if !is_complete(bytes, format) {
+        return Err(ImageProblem::Truncated(format_name(format)));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(problem)?;
+    let decoder = reader.into_decoder().map_err(|error| codec_problem(error, format))?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageProblem::TooLarge { width, height });
     }
-    // A damaged EXIF block says nothing about the pixels.
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(problem)?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    Rgb::new(image.width(), image.height(), image.into_raw())
-        .ok_or_else(|| ImageProblem::Decode("it has no pixels".into()))
+    Ok((decoder, format))
 }
 
 fn unknown_format(bytes: &[u8]) -> ImageProblem {
@@ -94,6 +107,19 @@ fn format_name(format: ImageFormat) -> &'static str {
         ImageFormat::Gif => "GIF",
         ImageFormat::Tiff => "TIFF",
         _ => "image",
+    }
+}
+
+/// Whether the data has the end that its format asks for; `true` for formats that have no such mark.
+fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
+    match format {
+        ImageFormat::Jpeg => jpeg_is_complete(bytes),
+        ImageFormat::Png => bytes.windows(4).rev().any(|chunk| chunk == b"IEND"),
+        ImageFormat::WebP => bytes.get(4..8).and_then(|size| size.try_into().ok()).is_some_and(|size| {
+            // The size counts what follows it.
+            bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(size))
+        }),
+        _ => true,
     }
 }
 

@@ -10,6 +10,7 @@ pub use error::{ImageError, ImageProblem};
 pub use resize::{Resize, resize};
 pub use rgb::{Rgb, Window};
 
+pub(crate) use decode::check;
 pub(crate) use resize::resize_into;
 
 use std::path::Path;

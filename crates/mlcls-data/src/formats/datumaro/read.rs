@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
-use super::super::{ReadOptions, check_items, files_with_extension, require_folder, split_name, stays_inside};
+use super::super::{
+    ReadOptions, check_items, files_with_extension, require_folder, split_name, stays_inside,
+};
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
 use crate::error::{Error, count, nearest, some_of};
@@ -100,7 +102,10 @@ fn odd_categories(annotations: &Annotations) -> Vec<String> {
     let parents = categories.labels.iter().filter(|l| l.parent.as_ref().is_some_and(|p| !p.is_empty()));
     let parents = parents.count();
     if parents > 0 {
-        notes.push(format!("{} a parent; the hierarchy is not used", count(parents, "label has", "labels have")));
+        notes.push(format!(
+            "{} a parent; the hierarchy is not used",
+            count(parents, "label has", "labels have")
+        ));
     }
     notes
 }
@@ -164,7 +169,9 @@ impl ItemReader<'_> {
     fn label_id(&self, field: String, value: Option<&Value>) -> Result<usize, Error> {
         let Some(Value::Number(id)) = value else {
             let found = value.map_or("nothing".to_owned(), Value::to_string);
-            return Err(self.wrong(field, format!("found {found}; expected a label id, a whole number from 0")));
+            return Err(
+                self.wrong(field, format!("found {found}; expected a label id, a whole number from 0"))
+            );
         };
         match id.as_u64().and_then(|id| usize::try_from(id).ok()) {
             Some(id) if id < self.labels.len() => Ok(id),
