@@ -73,7 +73,7 @@ impl OpKind {
 /// An image operation with its strength. The size of the image stays.
 ///
 /// Those on colours equal Pillow's to the bit; those on geometry equal `cv2.warpAffine` (bilinear, black border)
-/// of OpenCV up to 4.10 to the bit. OTX computes two of them slightly otherwise: its sharpness reads pixels that
+/// of OpenCV 4.8 to the bit (5.0 computes positions in floating point: up to 3 levels apart). OTX computes two of them slightly otherwise: its sharpness reads pixels that
 /// it has already changed, and its `TranslateX` also moves the image by one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Op {

@@ -1,4 +1,4 @@
-//! Affine warps as OpenCV (up to 4.10) does them on bytes.
+//! Affine warps as OpenCV 4.8 does them on bytes.
 
 use crate::image::Rgb;
 

@@ -12,11 +12,12 @@ use super::{Rgb, Window};
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
     /// Two neighbours per axis whatever the scale: OpenCV's `INTER_LINEAR`, which OTX uses. Fast; a strong
-    /// reduction skips pixels, so fine patterns alias. Bit for bit OpenCV 4.
+    /// reduction skips pixels, so fine patterns alias. Equal to OpenCV to
+    /// the bit (4.8 and 5.0).
     #[default]
     Bilinear,
     /// A triangle as wide as the reduction: Pillow's `BILINEAR`, torchvision's `antialias=True`. Every source
-    /// pixel counts. Bit for bit Pillow.
+    /// pixel counts. Equal to Pillow 11 to the bit (13 resizes some shapes in the other order: at most 1 apart).
     Antialias,
 }
 
