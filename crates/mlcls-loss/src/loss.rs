@@ -284,10 +284,7 @@ mod tests {
             assert_eq!(loss.element(corner - margin - 1e-9, false), (0.0, 0.0));
             let (value, slope) = loss.element(corner - margin + 1e-9, false);
             assert!((0.0..1e-9).contains(&value), "{loss:?}: {value}");
-            assert!(
-                slope > 0.0 && slope < 0.0475 * (1.0 + gamma) * 1e-9f64.powf(gamma) * 1.01,
-                "{slope}"
-            );
+            assert!(slope > 0.0 && slope < 0.0475 * (1.0 + gamma) * 1e-9f64.powf(gamma) * 1.01, "{slope}");
         }
     }
 }

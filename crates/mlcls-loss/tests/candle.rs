@@ -1,5 +1,7 @@
 //! The candle operator against the slices: same value, same gradient, also inside a larger graph.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use candle_core::{DType, Device, Result, Tensor, Var};
 use mlcls_loss::{Asl, Bce, Focal, Loss};
 

@@ -1,5 +1,7 @@
 //! What holds for every logit and parameter: finite, never negative, masked, and a gradient that is the derivative.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_loss::{Aam, Asl, Bce, Error, Focal, Loss};
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The losses against PyTorch autograd in float64 (`xtask/reference/loss.py`) and against published test vectors.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_loss::{Asl, Loss};
 use serde::Deserialize;
 
@@ -94,6 +96,7 @@ const AAM_BY_COSINE: [(f32, f64, f64, f64, f64); 7] = [
 ];
 
 /// The asymmetric loss of OTX 1.6 by the logit, in the same columns.
+#[allow(clippy::approx_constant)] // ln 2 to the six digits of the table
 const ASL_BY_LOGIT: [(f32, f64, f64, f64, f64); 5] = [
     (-4.0, 4.018150, -0.982014, 0.0, 0.0),
     (-2.0, 2.126928, -0.880797, 0.000002, 0.000013),
