@@ -45,7 +45,7 @@ impl RawConfig {
     /// let mut raw = Layers::new().resolve()?.into_raw();
     /// raw.optim.lr = -1.0;
     /// let message = raw.check().unwrap_err().to_string();
-    /// assert_eq!(message, "settings: `optim.lr` is -1, expected a number above 0");
+    /// assert_eq!(message, "settings: `optim.lr` is -1: expected a number above 0");
     /// # Ok::<(), mlcls_train::ConfigError>(())
     /// ```
     pub fn check(self) -> Result<Config, ConfigError> {
@@ -70,11 +70,7 @@ impl RawConfig {
         below_one("model.dropout", self.model.dropout.into())?;
         below_one("model.drop_path", self.model.drop_path.into())?;
 
-        share("loss.k", self.loss.k.into())?;
-        not_negative("loss.gamma_pos", self.loss.gamma_pos.into())?;
-        not_negative("loss.gamma_neg", self.loss.gamma_neg.into())?;
-        below_one("loss.shift", self.loss.shift.into())?;
-        share("loss.margin", self.loss.margin.into())?;
+        self.loss.build()?;
 
         positive("optim.lr", self.optim.lr)?;
         below_one("optim.momentum", self.optim.momentum)?;
@@ -123,6 +119,6 @@ fn need(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(),
         origin: "settings".to_owned(),
         key: key.to_owned(),
         found: found.to_string(),
-        expected: expected.to_owned(),
+        problem: format!("expected {expected}"),
     })
 }

@@ -36,7 +36,7 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A value of the wrong type or out of range.
-    #[error("{origin}: `{key}` is {found}, expected {expected}")]
+    #[error("{origin}: `{key}` is {found}: {problem}")]
     Value {
         /// File or flag.
         origin: String,
@@ -44,9 +44,12 @@ pub enum ConfigError {
         key: String,
         /// What was found.
         found: String,
-        /// What would be right.
-        expected: String,
+        /// What is wrong, or what would be right.
+        problem: String,
     },
+    /// A model that is not known.
+    #[error(transparent)]
+    Model(#[from] mlcls_models::Error),
     /// A recipe or a model without a template.
     #[error("there is no {what} `{found}`{}; known: {}", hint(nearest.as_deref()), known.join(", "))]
     UnknownTemplate {

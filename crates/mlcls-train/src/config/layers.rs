@@ -104,7 +104,7 @@ impl Layers {
     /// The first unknown key, value of the wrong type or value out of range, with the place that it came from.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let recipe = self.last_word("recipe").unwrap_or(DEFAULT_RECIPE);
-        let model = canonical_model(self.last_word("model.name").unwrap_or(DEFAULT_MODEL));
+        let model = mlcls_models::find(self.last_word("model.name").unwrap_or(DEFAULT_MODEL))?.backbone;
         let base = template(recipe, model)?;
         let Value::Object(mut merged) = parse(&format!("{recipe}/{model}.yaml"), base.text)? else {
             unreachable!("a template is a mapping of groups");
@@ -118,12 +118,12 @@ impl Layers {
         let raw: RawConfig = serde_path_to_error::deserialize(&merged).map_err(|e| {
             let key = e.path().to_string();
             let found = at(&merged, &key).map_or_else(|| "missing".to_owned(), describe);
-            let expected = in_words(&e.into_inner().to_string());
-            ConfigError::Value { origin: self.origin_of(&key), key, found, expected }
+            let problem = in_words(&e.into_inner().to_string());
+            ConfigError::Value { origin: self.origin_of(&key), key, found, problem }
         })?;
         raw.check().map_err(|e| match e {
-            ConfigError::Value { key, found, expected, .. } => {
-                ConfigError::Value { origin: self.origin_of(&key), key, found, expected }
+            ConfigError::Value { key, found, problem, .. } => {
+                ConfigError::Value { origin: self.origin_of(&key), key, found, problem }
             }
             other => other,
         })
@@ -160,7 +160,7 @@ impl Layer {
                         origin: self.origin.clone(),
                         key: group.clone(),
                         found: describe(other),
-                        expected: "a group of keys".to_owned(),
+                        problem: "expected a group of keys".to_owned(),
                     });
                 }
                 (Some(slot), value) => *slot = value.clone(),
@@ -181,18 +181,14 @@ impl Layer {
         // A right name in the wrong group is nearer than any spelling.
         let leaf = |k: &str| k.rsplit('.').next().unwrap_or(k).to_owned();
         let same_leaf = known.iter().find(|k| leaf(k) == leaf(key));
-        let nearest = same_leaf.map(String::as_str).or_else(|| nearest(key, known.iter().map(String::as_str)));
+        let nearest =
+            same_leaf.map(String::as_str).or_else(|| nearest(key, known.iter().map(String::as_str)));
         ConfigError::UnknownKey {
             origin: self.origin.clone(),
             key: key.to_owned(),
             nearest: nearest.map(str::to_owned),
         }
     }
-}
-
-/// timm's name of a model that may be given by a short name; an unknown name stays, for the error that lists the known.
-fn canonical_model(name: &str) -> &str {
-    name
 }
 
 fn parse(origin: &str, text: &str) -> Result<Value, ConfigError> {
@@ -236,17 +232,17 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// What serde expected, without Rust's names of types.
+/// serde's message without what `found` says already, and without Rust's names of types.
 fn in_words(message: &str) -> String {
-    let expected = message.split_once("expected ").map_or(message, |(_, e)| e);
-    match expected {
+    let Some((_, expected)) = message.split_once("expected ") else { return message.to_owned() };
+    let expected = match expected {
         "f32" | "f64" => "a number",
         "usize" | "u64" => "a whole number from 0",
         "a boolean" => "true or false",
         "a string" | "a borrowed string" => "a name",
         other => other,
-    }
-    .to_owned()
+    };
+    format!("expected {expected}")
 }
 
 #[cfg(test)]
@@ -306,21 +302,21 @@ mod tests {
                 Layers::new().text("a.yaml", "optim: {epochs: 1}"),
                 "a.yaml: unknown key `optim.epochs`; did you mean `train.epochs`?",
             ),
-            (Layers::new().text("a.yaml", "optim: 5"), "a.yaml: `optim` is 5, expected a group of keys"),
-            (Layers::new().set("optim.lr=fast"), "--set: `optim.lr` is \"fast\", expected a number"),
-            (Layers::new().set("optim.lr=.nan"), "--set: `optim.lr` is null, expected a number"),
-            (Layers::new().set("optim.lr=.inf"), "--set: `optim.lr` is null, expected a number"),
+            (Layers::new().text("a.yaml", "optim: 5"), "a.yaml: `optim` is 5: expected a group of keys"),
+            (Layers::new().set("optim.lr=fast"), "--set: `optim.lr` is \"fast\": expected a number"),
+            (Layers::new().set("optim.lr=.nan"), "--set: `optim.lr` is null: expected a number"),
+            (Layers::new().set("optim.lr=.inf"), "--set: `optim.lr` is null: expected a number"),
             (
                 Layers::new().set("train.epochs=1.5"),
-                "--set: `train.epochs` is 1.5, expected a whole number from 0",
+                "--set: `train.epochs` is 1.5: expected a whole number from 0",
             ),
             (
                 Layers::new().set("train.epochs=-1"),
-                "--set: `train.epochs` is -1, expected a whole number from 0",
+                "--set: `train.epochs` is -1: expected a whole number from 0",
             ),
             (
                 Layers::new().set("train.epochs=0"),
-                "--set: `train.epochs` is 0, expected a whole number from 1",
+                "--set: `train.epochs` is 0: expected a whole number from 1",
             ),
             (
                 Layers::new().set("train.early_stop=perhaps"),
@@ -328,15 +324,21 @@ mod tests {
             ),
             (
                 Layers::new().set("eval.every=often"),
-                "--set: `eval.every` is \"often\", expected `auto` or a value",
+                "--set: `eval.every` is \"often\": expected `auto` or a value",
             ),
             (
                 Layers::new().set("optim.name=sdg"),
-                "--set: `optim.name` is \"sdg\", expected `sgd` or `adamw`",
+                "--set: `optim.name` is \"sdg\": expected `sgd` or `adamw`",
+            ),
+            (Layers::new().set("loss.k=2"), "--set: `loss.k` is 2: expected a number from 0 to 1"),
+            (
+                Layers::new().set("augment.ops=tabel"),
+                "--set: `augment.ops` is \"tabel\": there is no augmentation preset 'tabel'; did you mean 'table'? \
+                 (presets: none, table, plateau, crop_flip)",
             ),
             (
                 Layers::new().set("optim.betas=[0.9, 2]"),
-                "--set: `optim.betas[1]` is 2, expected a number from 0 to below 1",
+                "--set: `optim.betas[1]` is 2: expected a number from 0 to below 1",
             ),
             (Layers::new().set("lr"), "--set: expected KEY=VALUE such as optim.lr=0.01, found `lr`"),
             (

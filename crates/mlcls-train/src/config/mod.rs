@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod layers;
+mod loss;
 mod raw;
 mod templates;
 pub(crate) mod yaml;
@@ -10,5 +11,8 @@ pub(crate) mod yaml;
 pub use check::Config;
 pub use error::ConfigError;
 pub use layers::Layers;
-pub use raw::*;
+pub use raw::{
+    AugmentConfig, Auto, DataConfig, EvalConfig, LogConfig, LossConfig, LossName, Metric, ModelConfig,
+    NormalizationName, OptimConfig, OptimName, RawConfig, ScheduleConfig, ScheduleName, TrainConfig,
+};
 pub use templates::{DEFAULT_MODEL, DEFAULT_RECIPE, Template, template, templates};

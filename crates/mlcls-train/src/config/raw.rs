@@ -1,5 +1,7 @@
 //! The settings of a run as they are written in YAML; every key is documented in the templates under `configs/`.
 
+use mlcls_data::{AugmentRecipe, Difficult, Resize, SourceSize};
+use mlcls_models::Head;
 use serde::{Deserialize, Serialize};
 
 /// A value, or `auto`: decided from the data when the run starts, and reported.
@@ -17,6 +19,16 @@ impl<T: Copy> Auto<T> {
         match self {
             Self::Auto => decide(),
             Self::Fixed(v) => v,
+        }
+    }
+}
+
+impl<T> Auto<T> {
+    /// The fixed value, if it is one.
+    pub fn fixed(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Fixed(v) => Some(v),
         }
     }
 }
@@ -99,28 +111,6 @@ pub struct DataConfig {
     pub limit: Option<usize>,
 }
 
-/// What an object marked `difficult` says about its label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difficult {
-    /// Nothing: the label is left out of loss and metrics.
-    Unknown,
-    /// The label is present.
-    Positive,
-    /// The label is absent.
-    Negative,
-}
-
-/// How images are resized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resize {
-    /// As OpenCV's `INTER_LINEAR`: two by two pixels, whatever the factor.
-    Bilinear,
-    /// As Pillow's `BILINEAR`: every source pixel counts.
-    Antialias,
-}
-
 /// Group `model`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,7 +122,9 @@ pub struct ModelConfig {
     /// Side of the square input, pixels.
     pub image_size: usize,
     /// Classifier on top of the backbone.
-    pub head: Head,
+    pub head: Auto<Head>,
+    /// What pixels are normalised with.
+    pub normalization: Auto<NormalizationName>,
     /// Factor on the cosine of the head; the loss is divided by it.
     pub scale: f32,
     /// Dropout before the classifier.
@@ -141,36 +133,38 @@ pub struct ModelConfig {
     pub drop_path: f32,
 }
 
-/// Classifier on top of the backbone.
+/// What pixels are normalised with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Head {
-    /// What the recipe's authors used for this backbone.
-    Auto,
-    /// Cosine between features and class vectors, times the scale.
-    Cosine,
-    /// A hidden layer with batch-norm and PReLU, then the cosine.
-    HiddenCosine,
-    /// Linear with bias.
-    Linear,
+pub enum NormalizationName {
+    /// Mean and standard deviation of ImageNet's photographs.
+    Imagenet,
+    /// Mean and standard deviation 0.5: pixels in [-1, 1].
+    Half,
+    /// Pixels in [0, 1].
+    Unit,
 }
 
-/// Group `loss`.
+/// Group `loss`; a parameter that is `auto` has the default of [`mlcls_loss`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
     /// Which loss.
     pub name: LossName,
-    /// Weight of present labels against absent ones, 0 to 1 (`aam`).
-    pub k: f32,
-    /// Focusing exponent of present labels (`aam`, `asl`, `focal`).
-    pub gamma_pos: f32,
-    /// Focusing exponent of absent labels (`aam`, `asl`, `focal`).
-    pub gamma_neg: f32,
+    /// Weight of present labels, absent ones get `1 - k` (`aam`).
+    pub k: Auto<f64>,
+    /// Focusing power on present labels (`aam`, `asl`).
+    pub gamma_pos: Auto<f64>,
+    /// Focusing power on absent labels (`aam`, `asl`).
+    pub gamma_neg: Auto<f64>,
     /// Probability shift of absent labels (`aam`, `asl`).
-    pub shift: f32,
-    /// Angular margin (`aam`).
-    pub margin: f32,
+    pub shift: Auto<f64>,
+    /// Margin, in units of the cosine (`aam`).
+    pub margin: Auto<f64>,
+    /// Weight of present labels, absent ones get `1 - alpha` (`focal`).
+    pub alpha: Auto<f64>,
+    /// Focusing power (`focal`).
+    pub gamma: Auto<f64>,
 }
 
 /// Which loss.
@@ -191,22 +185,10 @@ pub enum LossName {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// Which set of changes.
-    pub preset: AugmentPreset,
-}
-
-/// A set of random changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AugmentPreset {
-    /// Flip, AugMix, rotation.
-    Table,
-    /// EfficientNet-style random crop, flip.
-    Plateau,
-    /// torchvision-style random crop, flip.
-    CropFlip,
-    /// None: resize only.
-    None,
+    /// A preset or a list; see [`AugmentRecipe`].
+    pub ops: AugmentRecipe,
+    /// What the changes start from, and the cache keeps.
+    pub source: Auto<SourceSize>,
 }
 
 /// Group `optim`.

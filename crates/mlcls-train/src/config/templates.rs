@@ -63,9 +63,7 @@ pub fn template(recipe: &str, model: &str) -> Result<&'static Template, ConfigEr
     }
     match all.iter().find(|t| t.recipe == recipe && t.model == model) {
         Some(template) => Ok(template),
-        None => {
-            unknown("model", model, all.iter().filter(|t| t.recipe == recipe).map(|t| t.model).collect())
-        }
+        None => unknown("model", model, all.iter().filter(|t| t.recipe == recipe).map(|t| t.model).collect()),
     }
 }
 
@@ -120,6 +118,16 @@ mod tests {
                 let comment = line.split_once(" # ").map_or("", |(_, c)| c);
                 assert!(comment.len() > 8, "{}/{}: no comment at {line:?}", t.recipe, t.model);
             }
+        }
+    }
+
+    #[test]
+    fn the_default_model_and_the_learning_rates_are_the_registrys() {
+        assert!(mlcls_models::find(DEFAULT_MODEL).unwrap().default);
+        for t in templates() {
+            let entry = mlcls_models::find(t.model).unwrap();
+            assert_eq!(entry.backbone, t.model);
+            assert!(t.text.contains(&format!("\n  lr: {} ", entry.learning_rate)), "{}", t.model);
         }
     }
 

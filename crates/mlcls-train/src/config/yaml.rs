@@ -37,10 +37,7 @@ mod tests {
     #[test]
     fn numbers_words_and_lists() {
         let text = "a: 1e-3\nb: no\nc: [1, x]\nd: null\ne: 5\n";
-        assert_eq!(
-            parse(text).unwrap(),
-            json!({"a": 0.001, "b": "no", "c": [1, "x"], "d": null, "e": 5})
-        );
+        assert_eq!(parse(text).unwrap(), json!({"a": 0.001, "b": "no", "c": [1, "x"], "d": null, "e": 5}));
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! The data set of a run: opened, limited, and looked over before the first step.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use mlcls_data::{Dataset, ImageCheck, Item, LabelState, ReadOptions, Split, verify_images};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// Opens the data set that the settings name (`data.root`, `data.difficult`, `data.limit`).
+///
+/// # Errors
+/// There is no `data.root`, or no data set there.
+pub fn open_dataset(config: &Config) -> Result<Dataset> {
+    let Some(root) = &config.data.root else {
+        let reason = "no data set was named; set data.root, or name it on the command line".to_owned();
+        return Err(Error::NoData { root: PathBuf::new(), reason });
+    };
+    let mut dataset = Dataset::open(root, &ReadOptions { difficult: config.data.difficult })?;
+    if let Some(limit) = config.data.limit {
+        dataset.splits.iter_mut().for_each(|split| split.items.truncate(limit));
+    }
+    Ok(dataset)
+}
+
+/// The split to train on and the split to validate on.
+pub(crate) fn train_and_val<'a>(dataset: &'a Dataset, config: &Config) -> Result<(&'a Split, &'a Split)> {
+    let train = dataset.require_split(&config.data.train)?;
+    let name = &config.data.val;
+    let val = dataset.split(name).ok_or_else(|| {
+        let others: Vec<String> = dataset.splits.iter().map(|s| format!("`{}`", s.name)).collect();
+        let reason = format!(
+            "no split `{name}` to validate on; the splits here are {}. Make one from images that are not trained on, \
+             or choose another with --set data.val=NAME (that split then chooses the best checkpoint)",
+            others.join(", ")
+        );
+        Error::NoData { root: dataset.root.clone(), reason }
+    })?;
+    let positives = val.items.iter().any(|item| item.count(LabelState::Present) > 0);
+    if !positives {
+        let reason = format!("no image of `{name}` has a label, so no mAP can be computed on it");
+        return Err(Error::NoData { root: dataset.root.clone(), reason });
+    }
+    Ok((train, val))
+}
+
+/// Refuses images that cannot be used, all of them in one error.
+pub(crate) fn check_images(dataset: &Dataset, splits: [&Split; 2]) -> Result<()> {
+    let used = Dataset { splits: splits.map(Split::clone).into(), ..dataset.clone() };
+    let problems = verify_images(&used, ImageCheck::Quick);
+    if problems.is_empty() { Ok(()) } else { Err(Error::Images { problems }) }
+}
+
+/// What the user should know about the data before training on it.
+pub(crate) fn warnings(dataset: &Dataset, train: &Split, val: &Split) -> Result<Vec<String>> {
+    let mut warnings = vec![];
+    for (split, effect) in [(train, "it cannot be learnt"), (val, "it is left out of the validation mAP")] {
+        let without = labels_without_positive(&dataset.labels, split);
+        if !without.is_empty() {
+            warnings.push(format!(
+                "{} of {} labels without a positive in `{}`, so {effect}: {}",
+                without.len(),
+                dataset.labels.len(),
+                split.name,
+                shortened(&without)
+            ));
+        }
+    }
+    if train.name == val.name {
+        warnings.push(format!(
+            "validation on the training images (`{}`): the numbers say nothing about new images",
+            val.name
+        ));
+    } else {
+        let shared = shared_images(&train.items, &val.items)?;
+        if !shared.is_empty() {
+            warnings.push(format!(
+                "{} of {} images of `{}` are also in `{}`, so its numbers are too good: {}",
+                shared.len(),
+                val.items.len(),
+                val.name,
+                train.name,
+                shortened(&shared)
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+fn labels_without_positive(labels: &[String], split: &Split) -> Vec<String> {
+    let present =
+        |label: usize| split.items.iter().any(|i| i.states.get(label) == Some(&LabelState::Present));
+    (0..labels.len()).filter(|&l| !present(l)).map(|l| labels[l].clone()).collect()
+}
+
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown}, ...") } else { shown }
+}
+
+/// Ids of `val` whose file has the same bytes as one of `train`. Only files of equal length are read.
+fn shared_images(train: &[Item], val: &[Item]) -> Result<Vec<String>> {
+    let length = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
+    let hash = |path: &Path| -> Result<blake3::Hash> {
+        Ok(blake3::hash(&std::fs::read(path).map_err(Error::io("read", path))?))
+    };
+    let mut by_length: HashMap<u64, Vec<&Path>> = HashMap::new();
+    for item in train {
+        by_length.entry(length(&item.image)?).or_default().push(&item.image);
+    }
+    let mut hashes: HashMap<&Path, blake3::Hash> = HashMap::new();
+    let mut shared = vec![];
+    for item in val {
+        let Some(candidates) = by_length.get(&length(&item.image)?) else { continue };
+        let own = hash(&item.image)?;
+        for &candidate in candidates {
+            let other = match hashes.get(candidate) {
+                Some(&known) => known,
+                None => *hashes.entry(candidate).or_insert(hash(candidate)?),
+            };
+            if other == own {
+                shared.push(item.id.clone());
+                break;
+            }
+        }
+    }
+    Ok(shared)
+}

@@ -1,0 +1,107 @@
+//! All metrics of a checkpoint on a split.
+
+use std::sync::Arc;
+
+use mlcls_data::{Dataset, Item, Loader, LoaderOptions, Split};
+use mlcls_metrics::Report;
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::score::Scored;
+
+/// The choices of [`evaluate_checkpoint`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EvalOptions {
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Score from which a label counts as predicted; the checkpoint's own when `None`.
+    pub threshold: Option<f32>,
+}
+
+impl Default for EvalOptions {
+    fn default() -> Self {
+        Self { batch_size: 64, threshold: None }
+    }
+}
+
+/// What a checkpoint is worth on a split.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// The split.
+    pub split: String,
+    /// Label names, in the order of `report.per_label`.
+    pub labels: Vec<String>,
+    /// Loss per image and known label.
+    pub loss: Option<f64>,
+    /// All metrics, as fractions from 0 to 1.
+    pub report: Report,
+    /// Score from which a label counted as predicted.
+    pub threshold: f32,
+    /// Seconds that the images took, decoding included.
+    pub seconds: f64,
+    /// Scores of each image, `[images, labels]` row by row in the order of the split; not part of the JSON.
+    #[serde(skip)]
+    pub scores: Vec<f32>,
+}
+
+/// Evaluates a checkpoint on one split of a data set with the same labels (in any order).
+///
+/// # Errors
+/// The split does not exist, the labels differ, or images cannot be read (all of a batch are listed).
+pub fn evaluate_checkpoint(
+    checkpoint: &Checkpoint,
+    dataset: &Dataset,
+    split: &str,
+    options: &EvalOptions,
+) -> Result<Evaluation> {
+    let info = &checkpoint.info;
+    let items = items_in_order(&info.labels, dataset, dataset.require_split(split)?)?;
+    let loader = Loader::new(
+        items,
+        LoaderOptions {
+            size: info.image_size as u32,
+            batch: options.batch_size,
+            resize: info.resize,
+            ..LoaderOptions::default()
+        },
+    );
+    let graph = &checkpoint.model.graph;
+    let scored = Scored::of(graph, &checkpoint.weights, &loader, &info.loss)?;
+    let threshold = options.threshold.unwrap_or(info.threshold);
+    Ok(Evaluation {
+        split: split.to_owned(),
+        labels: info.labels.clone(),
+        loss: scored.loss.mean(),
+        report: scored.report(info.labels.len(), threshold)?,
+        threshold,
+        seconds: scored.seconds,
+        scores: scored.scores,
+    })
+}
+
+/// The items of a split with their states in the order of a checkpoint's labels.
+fn items_in_order(labels: &[String], dataset: &Dataset, split: &Split) -> Result<Arc<[Item]>> {
+    let missing = |of: &[String], from: &[String]| -> Vec<String> {
+        from.iter().filter(|l| !of.contains(l)).map(|l| format!("`{l}`")).collect()
+    };
+    let (absent, new) = (missing(&dataset.labels, labels), missing(labels, &dataset.labels));
+    if !absent.is_empty() || !new.is_empty() {
+        let mut differences = vec![];
+        if !absent.is_empty() {
+            differences.push(format!("it lacks {}", absent.join(", ")));
+        }
+        if !new.is_empty() {
+            differences.push(format!("the checkpoint does not know {}", new.join(", ")));
+        }
+        let reason = format!("its labels are not those of the checkpoint: {}", differences.join("; "));
+        return Err(Error::NoData { root: dataset.root.clone(), reason });
+    }
+    let places: Vec<usize> =
+        labels.iter().filter_map(|l| dataset.labels.iter().position(|d| d == l)).collect();
+    let reorder = |item: &Item| Item {
+        states: places.iter().map(|&place| item.states[place]).collect(),
+        ..item.clone()
+    };
+    Ok(split.items.iter().map(reorder).collect())
+}

@@ -1,0 +1,95 @@
+//! Scores of image files.
+
+use std::path::PathBuf;
+
+use mlcls_data::{ImageError, load_image};
+use mlcls_engine::InferPlan;
+use rayon::prelude::*;
+
+use crate::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::error::Result;
+use crate::score::sigmoid;
+
+/// What a model says about one image file.
+#[derive(Debug)]
+pub struct Prediction {
+    /// The file.
+    pub path: PathBuf,
+    /// One score from 0 to 1 per label, in the order of [`CheckpointInfo::labels`]; or why there are none.
+    pub scores: std::result::Result<Vec<f32>, ImageError>,
+}
+
+/// A checkpoint made ready for prediction.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use mlcls_train::{Checkpoint, Predictor};
+///
+/// let checkpoint = Checkpoint::load(Path::new("runs/train/checkpoints/best.safetensors"))?;
+/// let mut predictor = Predictor::new(&checkpoint, 32)?;
+/// for prediction in predictor.predict(&["photo.jpg".into()])? {
+///     match prediction.scores {
+///         Ok(scores) => println!("{:?}", checkpoint.info.predicted(&scores)),
+///         Err(problem) => eprintln!("{problem}"),
+///     }
+/// }
+/// # Ok::<(), mlcls_train::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Predictor<'a> {
+    info: &'a CheckpointInfo,
+    plan: InferPlan,
+    batch: usize,
+}
+
+impl<'a> Predictor<'a> {
+    /// Compiles the checkpoint's model for batches of up to `batch` images (at least 1).
+    ///
+    /// # Errors
+    /// The memory for it cannot be had.
+    pub fn new(checkpoint: &'a Checkpoint, batch: usize) -> Result<Self> {
+        let batch = batch.max(1);
+        let plan = InferPlan::new(&checkpoint.model.graph, &checkpoint.weights, batch)?;
+        Ok(Self { info: &checkpoint.info, plan, batch })
+    }
+
+    /// Scores of some files, in their order. A file that is no usable image is reported in its place, not fatal.
+    ///
+    /// Pass about as many as fit a batch, or all: images are read on all cores, a batch at a time.
+    ///
+    /// # Errors
+    /// The model cannot run.
+    pub fn predict(&mut self, paths: &[PathBuf]) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::with_capacity(paths.len());
+        for paths in paths.chunks(self.batch) {
+            let (size, resize) = (self.info.image_size as u32, self.info.resize);
+            let images: Vec<_> = paths.par_iter().map(|path| load_image(path, size, resize)).collect();
+            let pixels: Vec<u8> = images.iter().flatten().flatten().copied().collect();
+            let readable = images.iter().filter(|image| image.is_ok()).count();
+            let logits = if readable > 0 { self.plan.run(&pixels, readable)? } else { &[] };
+            let mut rows = logits.chunks_exact(self.info.labels.len().max(1));
+            for (path, image) in paths.iter().zip(images) {
+                let scores = image.map(|_| rows.next().unwrap_or(&[]).iter().copied().map(sigmoid).collect());
+                predictions.push(Prediction { path: path.clone(), scores });
+            }
+        }
+        Ok(predictions)
+    }
+}
+
+impl CheckpointInfo {
+    /// The labels whose score reaches its threshold, best first, with their scores.
+    pub fn predicted<'a>(&'a self, scores: &[f32]) -> Vec<(&'a str, f32)> {
+        let threshold = |label: usize| self.thresholds.as_ref().map_or(self.threshold, |t| t[label]);
+        let mut hits: Vec<(&str, f32)> = self
+            .labels
+            .iter()
+            .zip(scores)
+            .enumerate()
+            .filter(|(label, (_, score))| **score >= threshold(*label))
+            .map(|(_, (name, score))| (name.as_str(), *score))
+            .collect();
+        hits.sort_by(|a, b| b.1.total_cmp(&a.1));
+        hits
+    }
+}

@@ -1,0 +1,53 @@
+//! Scores of a model on a loader's images.
+
+use std::time::Instant;
+
+use mlcls_data::Loader;
+use mlcls_engine::{Graph, InferPlan, Weights};
+use mlcls_loss::Loss;
+use mlcls_metrics::{Report, Scores, evaluate};
+
+use crate::error::Result;
+use crate::state::LossSum;
+
+/// Scores of all images, in the order of the items: `[N, C]` each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scored {
+    pub scores: Vec<f32>,
+    pub targets: Vec<f32>,
+    pub mask: Vec<f32>,
+    pub loss: LossSum,
+    pub seconds: f64,
+}
+
+impl Scored {
+    /// Runs the model on every image of the loader.
+    pub fn of(graph: &Graph, weights: &Weights, loader: &Loader, loss: &Loss) -> Result<Self> {
+        let start = Instant::now();
+        let mut plan = InferPlan::new(graph, weights, loader.options().batch)?;
+        let mut all = Self::default();
+        let mut batches = loader.epoch(0, 0);
+        while let Some(batch) = batches.next() {
+            let batch = batch?;
+            let logits = plan.run(&batch.pixels, batch.len())?;
+            all.loss.add(loss.value(logits, &batch.targets, &batch.mask)?);
+            all.scores.extend(logits.iter().copied().map(sigmoid));
+            all.targets.extend_from_slice(&batch.targets);
+            all.mask.extend_from_slice(&batch.mask);
+            batches.recycle(batch);
+        }
+        all.seconds = start.elapsed().as_secs_f64();
+        Ok(all)
+    }
+
+    /// All metrics, at one threshold.
+    pub fn report(&self, labels: usize, threshold: f32) -> Result<Report> {
+        let scores = Scores::new(&self.scores, &self.targets, &self.mask, labels)?;
+        Ok(evaluate(&scores, threshold))
+    }
+}
+
+/// The score of a logit, 0 to 1.
+pub(crate) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
