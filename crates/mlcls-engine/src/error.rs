@@ -42,3 +42,8 @@ pub enum Error {
 
 /// A result of the engine.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whether a slice has the length that a plan needs.
+pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Length { what, expected, found }) }
+}

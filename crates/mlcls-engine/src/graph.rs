@@ -97,6 +97,11 @@ impl Window {
     /// The window of a 1x1 convolution.
     pub const POINT: Self =
         Self { kernel: 1, stride: 1, pads: Pads { top: 0, bottom: 0, left: 0, right: 0 } };
+
+    /// Whether every output pixel reads just its own input pixel, so that rows are used in place.
+    pub fn is_point(&self) -> bool {
+        *self == Self::POINT
+    }
 }
 
 /// What a node computes. Every node has one input, except [`Op::Input`] (none) and [`Op::Add`] (branch, shortcut).

@@ -6,13 +6,15 @@
 #![deny(missing_docs)]
 
 mod arena;
+mod border;
 mod builder;
 mod error;
 mod graph;
+mod infer;
 #[allow(dead_code)]
 mod kernels;
 mod parallel;
-mod plan;
+mod program;
 #[cfg(test)]
 mod reference;
 mod rng;
@@ -25,6 +27,6 @@ pub use graph::{
     Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,
     Shape, Window,
 };
-pub use plan::InferPlan;
+pub use infer::InferPlan;
 pub use train::TrainPlan;
 pub use weights::Weights;

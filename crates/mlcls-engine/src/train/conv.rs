@@ -1,21 +1,13 @@
 //! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel
 //! gathers them (im2col) from the image with its border of zeros.
 
-use super::places::is_point;
-use super::program::{Conv, Norm, Source};
 use super::step::{Step, Target, for_parts};
-use crate::graph::{Shape, Window};
+use crate::border::{Padded, tap_major, tile_rows};
+use crate::graph::Shape;
 use crate::kernels::gemm::{Panels, Product, gemm, pack};
 use crate::kernels::rows;
 use crate::parallel::Scratch;
-
-/// Elements of an input tile: with the output tile and a panel of weights it stays in a 1 MiB second-level cache.
-const TILE: usize = 48 << 10;
-
-/// Rows of a tile: a multiple of every micro-kernel's rows where it can be.
-fn tile_rows(k: usize, n: usize) -> usize {
-    (TILE / (k + n)).clamp(12, 240) / 12 * 12
-}
+use crate::program::{Conv, Norm, Source};
 
 /// Packs the weights of this step. `slot` says where forward and backward panels lie.
 pub fn pack_weights(step: &Step, conv: &Conv, slot: (usize, usize)) {
@@ -23,7 +15,7 @@ pub fn pack_weights(step: &Step, conv: &Conv, slot: (usize, usize)) {
     let (cin, taps, cout) = (conv.input.c, conv.window.kernel * conv.window.kernel, conv.output.c);
     let k = cin * taps;
     // Rows are gathered tap by tap with channels inside, the weight `[out, in, k, k]` has taps inside.
-    let at = |o: usize, l: usize| w[o * k + if taps == 1 { l } else { (l % cin) * taps + l / cin }];
+    let at = |o: usize, l: usize| w[tap_major(o * k + l, cin, taps)];
     let len = |k, n| crate::kernels::gemm::packed_len(step.isa, k, n);
     // SAFETY: the places of this stage's panels have these lengths and belong to it alone.
     unsafe {
@@ -105,7 +97,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         }
         let rows_max = tile_rows(k, cout);
         let mut dy_tile = Scratch::take(rows_max * cout);
-        let mut col_tile = Scratch::take(if is_point(&conv.window) { 0 } else { rows_max * k });
+        let mut col_tile = Scratch::take(if conv.window.is_point() { 0 } else { rows_max * k });
         let mut border = Border::new(conv, target.is_some());
         for_tiles(step, conv, p, |tile| {
             let offset = tile.row * cout;
@@ -150,7 +142,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
                     c_row: k,
                     accumulate: t.accumulate,
                 };
-                if is_point(&conv.window) {
+                if conv.window.is_point() {
                     gemm(step.isa, &data);
                     let (pixels, row) = (conv.input.pixels(), tile.row);
                     t.finish(p, 0, row / pixels, row % pixels, tile.rows);
@@ -164,16 +156,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         });
     });
     let dst = &mut grads[conv.weight.clone()];
-    // The partial gradient is `[out, tap, in]`.
-    let cin = conv.input.c;
-    step.reduce_weight(conv.weight.len(), dst, |i| {
-        if taps == 1 {
-            i
-        } else {
-            let (o, l) = (i / k, i % k);
-            o * k + (l % cin) * taps + l / cin
-        }
-    });
+    step.reduce_weight(conv.weight.len(), dst, |i| tap_major(i, conv.input.c, taps));
     if let Some(bias) = &conv.bias {
         step.collect_sums(2, cout, |i, v| grads[bias.start + i] = v as f32);
     }
@@ -198,7 +181,7 @@ fn for_tiles(step: &Step, conv: &Conv, p: usize, mut f: impl FnMut(Tile)) {
     let (cin, out_pixels) = (conv.input.c, conv.output.pixels());
     let k = cin * conv.window.kernel * conv.window.kernel;
     let rows = tile_rows(k, conv.output.c);
-    if let (Source::View(view), true) = (&conv.src, is_point(&conv.window)) {
+    if let (Source::View(view), true) = (&conv.src, conv.window.is_point()) {
         let src = step.value(view.value);
         let mut run = |from: usize, to: usize, image: usize| {
             let load = step.load(view, image);
@@ -225,99 +208,41 @@ fn for_tiles(step: &Step, conv: &Conv, p: usize, mut f: impl FnMut(Tile)) {
         }
         return;
     }
-    let padded = Padded::new(conv.input, &conv.window);
+    let padded = Padded::new(conv.input, conv.output, conv.window);
     let mut image_tile = Scratch::take(padded.len());
     let mut cols = Scratch::take(rows * k);
     for i in images {
-        padded.fill(step, &conv.src, i, &mut image_tile);
+        fill(step, conv, &padded, i, &mut image_tile);
         for from in (0..out_pixels).step_by(rows) {
             let rows = rows.min(out_pixels - from);
-            padded.gather(conv, &image_tile, from, rows, &mut cols);
+            padded.gather(&image_tile, from..from + rows, &mut cols);
             f(Tile { row: i * out_pixels + from, rows, a: cols.as_ptr(), a_row: k });
         }
     }
 }
 
-/// An image with its border of zeros.
-struct Padded {
-    input: Shape,
-    top: usize,
-    left: usize,
-    h: usize,
-    w: usize,
-}
-
-impl Padded {
-    fn new(input: Shape, window: &Window) -> Self {
-        let p = window.pads;
-        Self { input, top: p.top, left: p.left, h: input.h + p.top + p.bottom, w: input.w + p.left + p.right }
-    }
-
-    fn len(&self) -> usize {
-        self.h * self.w * self.input.c
-    }
-
-    /// Start of an input row inside the padded image.
-    fn row(&self, y: usize) -> usize {
-        ((y + self.top) * self.w + self.left) * self.input.c
-    }
-
-    fn fill(&self, step: &Step, src: &Source, image: usize, out: &mut [f32]) {
-        let Shape { h, w, c } = self.input;
-        out.fill(0.0);
-        match src {
-            Source::Pixels { mean, std } => {
-                let pixels = &step.pixels[image * h * w * c..][..h * w * c];
-                let table = normalise_table(mean, std);
-                for (y, line) in pixels.chunks_exact(w * c).enumerate() {
-                    let dst = &mut out[self.row(y)..][..w * c];
-                    for (to, from) in dst.chunks_exact_mut(3).zip(line.chunks_exact(3)) {
-                        for ch in 0..3 {
-                            to[ch] = table[ch][usize::from(from[ch])];
-                        }
+/// Brings an image into its border as the convolution sees it.
+fn fill(step: &Step, conv: &Conv, padded: &Padded, image: usize, out: &mut [f32]) {
+    let Shape { h, w, c } = conv.input;
+    match &conv.src {
+        Source::Pixels { mean, std } => {
+            padded.fill_pixels(&step.pixels[image * h * w * c..][..h * w * c], mean, std, out);
+        }
+        Source::View(view) => {
+            let load = step.load(view, image);
+            let src = step.value(view.value);
+            padded.fill(out, |y, dst| {
+                let from = src.at((image * h + y) * w * c).cast_const();
+                // SAFETY: one row of the value and one of the padded image, both w * c long.
+                unsafe {
+                    match &load {
+                        None => dst.copy_from_nonoverlapping(from, w * c),
+                        Some(l) => rows::activate(step.isa, dst, from, w, c, l),
                     }
                 }
-            }
-            Source::View(view) => {
-                let load = step.load(view, image);
-                let src = step.value(view.value);
-                for y in 0..h {
-                    let from = src.at((image * h + y) * w * c).cast_const();
-                    let dst = &mut out[self.row(y)..][..w * c];
-                    // SAFETY: one row of the value and one of the padded image, both w * c long.
-                    unsafe {
-                        match &load {
-                            None => dst.as_mut_ptr().copy_from_nonoverlapping(from, w * c),
-                            Some(l) => rows::activate(step.isa, dst.as_mut_ptr(), from, w, c, l),
-                        }
-                    }
-                }
-            }
+            });
         }
     }
-
-    /// Copies the window of each of `rows` output pixels into a row of `cols`.
-    fn gather(&self, conv: &Conv, image: &[f32], from: usize, rows: usize, cols: &mut [f32]) {
-        let (kernel, c) = (conv.window.kernel, self.input.c);
-        let segment = kernel * c;
-        for (r, row) in cols.chunks_exact_mut(kernel * segment).take(rows).enumerate() {
-            let start = self.window_start(conv, from + r);
-            for (ky, dst) in row.chunks_exact_mut(segment).enumerate() {
-                dst.copy_from_slice(&image[start + ky * self.w * c..][..segment]);
-            }
-        }
-    }
-
-    /// Where the window of output pixel `pixel` starts.
-    fn window_start(&self, conv: &Conv, pixel: usize) -> usize {
-        let (y, x) = (pixel / conv.output.w, pixel % conv.output.w);
-        (y * conv.window.stride * self.w + x * conv.window.stride) * self.input.c
-    }
-}
-
-/// `(value / 255 - mean) / std` for every byte of each channel.
-pub fn normalise_table(mean: &[f32; 3], std: &[f32; 3]) -> [[f32; 256]; 3] {
-    std::array::from_fn(|ch| std::array::from_fn(|v| (v as f32 / 255.0 - mean[ch]) / std[ch]))
 }
 
 /// The gradient of a padded image, gathered from the windows that read it.
@@ -328,8 +253,8 @@ struct Border {
 
 impl Border {
     fn new(conv: &Conv, wanted: bool) -> Self {
-        let padded = Padded::new(conv.input, &conv.window);
-        let len = if wanted && !is_point(&conv.window) { padded.len() } else { 0 };
+        let padded = Padded::new(conv.input, conv.output, conv.window);
+        let len = if wanted && !conv.window.is_point() { padded.len() } else { 0 };
         Self { padded, grad: Scratch::take(len) }
     }
 
@@ -343,9 +268,9 @@ impl Border {
         }
         let segment = kernel * c;
         for (r, row) in cols.chunks_exact(kernel * segment).take(tile.rows).enumerate() {
-            let start = self.padded.window_start(conv, from + r);
+            let start = self.padded.window_start(from + r);
             for (ky, src) in row.chunks_exact(segment).enumerate() {
-                let dst = &mut self.grad[start + ky * self.padded.w * c..][..segment];
+                let dst = &mut self.grad[start + ky * self.padded.stride()..][..segment];
                 // SAFETY: both slices hold `segment` elements.
                 unsafe { rows::axpy(step.isa, dst.as_mut_ptr(), src.as_ptr(), 1.0, segment, true) };
             }

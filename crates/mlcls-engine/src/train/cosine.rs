@@ -1,9 +1,9 @@
 //! The cosine head's stage. Small beside the backbone: one pass per image forward, one per image and one per class back.
 
-use super::program::Cosine;
 use super::step::{Step, for_parts};
 use crate::kernels::cosine::{logits, normalise, normalise_backward};
 use crate::parallel::{Scratch, Shared, for_each};
+use crate::program::Cosine;
 
 /// Unit features `[n, d]`, unit class vectors `[classes, d]` and one over their lengths.
 struct Units {

@@ -3,15 +3,13 @@
 
 use std::ops::Range;
 
-use super::program::{Depthwise, Norm};
 use super::step::{Step, for_parts};
+use crate::border::{Band, input_rows, strip_rows, window_taps};
 use crate::graph::Shape;
 use crate::kernels::depthwise::{GradRow, Row, Tap, stencil, weight_gradient};
 use crate::kernels::rows;
 use crate::parallel::Scratch;
-
-/// Elements of a strip's input: half a second-level cache.
-const STRIP: usize = 96 << 10;
+use crate::program::{Depthwise, Norm};
 
 /// Copies the weights `[c, 1, k, k]` to `[k * k, c]`, which the kernels read along the channels.
 pub fn pack_weights(step: &Step, dw: &Depthwise, slot: usize) {
@@ -24,51 +22,6 @@ pub fn pack_weights(step: &Step, dw: &Depthwise, slot: usize) {
             *v = w[ch * taps + t];
         }
     }
-}
-
-/// Rows of an image between two borders of zeros; rows outside the image are zero too.
-struct Band {
-    shape: Shape,
-    left: usize,
-    width: usize,
-    first: isize,
-}
-
-impl Band {
-    fn new(shape: Shape, left: usize, right: usize) -> Self {
-        Self { shape, left, width: left + shape.w + right, first: 0 }
-    }
-
-    /// Elements of one row.
-    fn stride(&self) -> usize {
-        self.width * self.shape.c
-    }
-
-    /// Fills the band with rows `first..end`; `row` writes one row of the image.
-    fn fill(&mut self, first: isize, end: isize, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
-        self.first = first;
-        let (c, w) = (self.shape.c, self.shape.w);
-        for (line, y) in out.chunks_exact_mut(self.stride()).zip(first..end) {
-            if y < 0 || y >= self.shape.h as isize {
-                line.fill(0.0);
-                continue;
-            }
-            line[..self.left * c].fill(0.0);
-            line[(self.left + w) * c..].fill(0.0);
-            row(y as usize, line[self.left * c..].as_mut_ptr());
-        }
-    }
-
-    /// Offset of a pixel in the band; columns count from the image's first.
-    fn at(&self, y: isize, x: isize) -> usize {
-        ((y - self.first) as usize * self.width + (x + self.left as isize) as usize) * self.shape.c
-    }
-}
-
-/// Rows of output that a strip covers.
-fn strip_rows(dw: &Depthwise) -> usize {
-    let row = (dw.input.w + dw.window.kernel) * dw.input.c * dw.window.stride;
-    (STRIP / row).clamp(1, dw.output.h)
 }
 
 /// Loads input rows `first..end` of an image as the consumer sees them.
@@ -95,25 +48,16 @@ fn load_input(
     });
 }
 
-/// Input rows that output rows `o` read.
-fn input_rows(dw: &Depthwise, o: &Range<usize>) -> Range<isize> {
-    let (s, top) = (dw.window.stride, dw.window.pads.top as isize);
-    let start = (o.start * s) as isize - top;
-    start..((o.end - 1) * s + dw.window.kernel) as isize - top
-}
-
 /// The forward pass; leaves the moments of every part for the batch-norm behind it.
 pub fn forward(step: &Step, dw: &Depthwise, stage: usize) {
     let norm = step.program.values[dw.out].norm;
     let has_norm = matches!(norm.map(|n| &step.program.norms[n]), Some(Norm::Batch { .. }));
     let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
     let pads = dw.window.pads;
-    let strip = strip_rows(dw);
+    let strip = strip_rows(&dw.window, dw.input, dw.output.h);
     let weights = step.arena.at(step.places.packs[stage].0);
     let band_rows = (strip - 1) * s + k;
-    let width = dw.input.w + pads.left + pads.right;
-    let taps: Vec<Tap> =
-        (0..k * k).map(|t| Tap { source: (t / k * width + t % k) * c, weight: t * c }).collect();
+    let taps = window_taps(&dw.window, dw.input);
     let weights = crate::parallel::Shared::new(weights);
     for_parts(step, |p| {
         if has_norm {
@@ -125,7 +69,7 @@ pub fn forward(step: &Step, dw: &Depthwise, stage: usize) {
         for image in images.clone() {
             for first in (0..dw.output.h).step_by(strip) {
                 let o = first..(first + strip).min(dw.output.h);
-                load_input(step, dw, image, &mut band, input_rows(dw, &o), &mut input);
+                load_input(step, dw, image, &mut band, input_rows(&dw.window, &o), &mut input);
                 let out = step.value(dw.out).at((image * dw.output.h + o.start) * dw.output.w * c);
                 for (i, _) in o.clone().enumerate() {
                     let row = Row {
@@ -168,7 +112,7 @@ pub fn backward(step: &Step, dw: &Depthwise, stage: usize, grads: &mut [f32]) {
     let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
     let pads = dw.window.pads;
     let target = step.target(stage, &dw.src);
-    let strip = strip_rows(dw);
+    let strip = strip_rows(&dw.window, dw.input, dw.output.h);
     let weights = crate::parallel::Shared::new(step.arena.at(step.places.packs[stage].0));
     // Output columns that some input column needs: `(x + left) / s`, back to `(k - 1) / s` before it.
     let reach = (k - 1) / s;
@@ -208,7 +152,7 @@ pub fn backward(step: &Step, dw: &Depthwise, stage: usize, grads: &mut [f32]) {
                         }
                     }
                 });
-                load_input(step, dw, image, &mut x_band, input_rows(dw, &o), &mut x);
+                load_input(step, dw, image, &mut x_band, input_rows(&dw.window, &o), &mut x);
                 for (i, y) in o.clone().enumerate() {
                     let row = GradRow {
                         dy: dy[dy_band.at(y as isize, 0)..].as_ptr(),

@@ -1,9 +1,9 @@
 //! Stages that move whole values: the residual sum with stochastic depth, global pooling, PReLU and dropout.
 
-use super::program::{Add, Dropout, PRelu, Pool, View};
 use super::step::{Step, drop_path_factor, for_parts};
 use crate::kernels::rows;
 use crate::parallel::Scratch;
+use crate::program::{Add, Dropout, PRelu, Pool, View};
 use crate::rng::Stream;
 
 /// Elements that a pass handles at a time, so that the second touch finds them in cache.

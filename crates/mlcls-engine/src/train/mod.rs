@@ -5,20 +5,20 @@ mod cosine;
 mod depthwise;
 mod join;
 mod places;
-mod program;
+
 mod squeeze;
 mod step;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::arena::Arena;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
 use crate::graph::{Graph, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::for_each;
+use crate::program::{Norm, Program, Stage};
 use places::Places;
-use program::{Norm, Program, Stage};
 use step::{Step, norm_backward, norm_forward, norm_identity};
 
 /// A graph compiled for training batches of up to a fixed size.
@@ -219,8 +219,4 @@ fn pack_weights(step: &Step) {
         Stage::Depthwise(d) => depthwise::pack_weights(step, d, step.places.packs[i].0),
         _ => {}
     });
-}
-
-fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(Error::Length { what, expected, found }) }
 }

@@ -1,12 +1,11 @@
 //! Where everything of a training step lies in the arena.
 
-use super::program::{Program, Source, Stage, ValueId};
 use crate::arena::{Wish, place};
-use crate::graph::Window;
 use crate::kernels::gemm::packed_len;
 use crate::kernels::rows::GATED_SUMS;
 use crate::kernels::simd::Isa;
 use crate::parallel::part_count;
+use crate::program::{Program, Source, Stage, ValueId};
 
 /// Vectors of one batch-norm, each `stride` elements after the one before.
 #[derive(Clone, Copy, Debug)]
@@ -162,9 +161,4 @@ fn stage_weight(stage: &Stage) -> usize {
         Stage::Depthwise(d) => d.weight.len(),
         _ => 0,
     }
-}
-
-/// Whether a convolution reads its input rows in place.
-pub fn is_point(window: &Window) -> bool {
-    *window == Window::POINT
 }

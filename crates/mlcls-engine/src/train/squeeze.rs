@@ -5,13 +5,13 @@
 
 use std::ops::Range;
 
-use super::program::Squeeze;
 use super::step::{Step, for_parts};
 use crate::graph::Activation;
 use crate::kernels::act;
 use crate::kernels::gemm::{Panels, Product, gemm, pack, packed_len};
 use crate::kernels::rows::{self, GATED_SUMS};
 use crate::parallel::Scratch;
+use crate::program::Squeeze;
 
 /// `C[m, n] = A[m, k] B[k, n]`, all row-major and B small enough to be packed here.
 fn product(

@@ -1,11 +1,11 @@
 //! One step's context: the memory that stages work on, and how gradients find their way.
 
 use super::places::{GatePlace, NormPlace, NormVector, Places};
-use super::program::{GateId, Norm, NormId, Program, ValueId, View};
 use crate::arena::Arena;
 use crate::kernels::rows::{self, GATED_SUMS, Load, LoadGrad};
 use crate::kernels::simd::Isa;
 use crate::parallel::{Shared, for_each, for_ranges, part, part_count};
+use crate::program::{GateId, Norm, NormId, Program, ValueId, View};
 
 /// What every stage may read while a step runs.
 pub struct Step<'a> {

@@ -192,6 +192,8 @@ pub struct Program {
     pub norms: Vec<Norm>,
     pub gates: Vec<Gate>,
     pub output: ValueId,
+    /// The pooled features, where the head reads them as they are.
+    pub features: Option<ValueId>,
 }
 
 /// What a node's output is while lowering.
@@ -222,6 +224,10 @@ impl Program {
             ));
         }
         p.output = view.value;
+        p.features = match lowered[graph.features().0] {
+            Lowered::View(v) if v.is_plain() => Some(v.value),
+            _ => None,
+        };
         Ok(p)
     }
 

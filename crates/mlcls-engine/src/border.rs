@@ -1,0 +1,155 @@
+//! Images with their border of zeros, and how windows slide over them: what training and inference share.
+
+use std::ops::Range;
+
+use crate::graph::{Shape, Window};
+use crate::kernels::depthwise::Tap;
+
+/// Elements of an input tile: with the output tile and a panel of weights it stays in a 1 MiB second-level cache.
+const TILE: usize = 48 << 10;
+
+/// Rows of a tile: a multiple of every micro-kernel's rows where it can be.
+pub fn tile_rows(k: usize, n: usize) -> usize {
+    (TILE / (k + n)).clamp(12, 240) / 12 * 12
+}
+
+/// Where element `i` of a weight `[out, tap, in]` lies in timm's `[out, in, tap]`.
+pub fn tap_major(i: usize, cin: usize, taps: usize) -> usize {
+    if taps == 1 {
+        return i;
+    }
+    let k = cin * taps;
+    let (o, l) = (i / k, i % k);
+    o * k + (l % cin) * taps + l / cin
+}
+
+/// A whole image with its border of zeros, for gathering windows into rows (im2col).
+pub struct Padded {
+    input: Shape,
+    output: Shape,
+    window: Window,
+    width: usize,
+}
+
+impl Padded {
+    pub fn new(input: Shape, output: Shape, window: Window) -> Self {
+        Self { input, output, window, width: window.pads.left + input.w + window.pads.right }
+    }
+
+    /// Elements of the image with its border.
+    pub fn len(&self) -> usize {
+        (self.window.pads.top + self.input.h + self.window.pads.bottom) * self.stride()
+    }
+
+    /// Elements of one row.
+    pub fn stride(&self) -> usize {
+        self.width * self.input.c
+    }
+
+    /// Start of an input row.
+    pub fn row(&self, y: usize) -> usize {
+        ((y + self.window.pads.top) * self.width + self.window.pads.left) * self.input.c
+    }
+
+    /// Zeros everywhere, then every row of the image as `row` writes it.
+    pub fn fill(&self, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
+        out.fill(0.0);
+        for y in 0..self.input.h {
+            row(y, out[self.row(y)..][..self.input.w * self.input.c].as_mut_ptr());
+        }
+    }
+
+    /// The uint8 image, normalised to `(value / 255 - mean) / std`.
+    pub fn fill_pixels(&self, pixels: &[u8], mean: &[f32; 3], std: &[f32; 3], out: &mut [f32]) {
+        let table: [[f32; 256]; 3] =
+            std::array::from_fn(|ch| std::array::from_fn(|v| (v as f32 / 255.0 - mean[ch]) / std[ch]));
+        out.fill(0.0);
+        for (y, line) in pixels.chunks_exact(self.input.w * 3).enumerate() {
+            let dst = &mut out[self.row(y)..][..line.len()];
+            for (to, from) in dst.chunks_exact_mut(3).zip(line.chunks_exact(3)) {
+                for ch in 0..3 {
+                    to[ch] = table[ch][usize::from(from[ch])];
+                }
+            }
+        }
+    }
+
+    /// Copies the window of each of these output pixels into a row of `cols`, tap by tap with channels inside.
+    pub fn gather(&self, image: &[f32], pixels: Range<usize>, cols: &mut [f32]) {
+        let segment = self.window.kernel * self.input.c;
+        for (pixel, row) in pixels.zip(cols.chunks_exact_mut(self.window.kernel * segment)) {
+            let start = self.window_start(pixel);
+            for (ky, dst) in row.chunks_exact_mut(segment).enumerate() {
+                dst.copy_from_slice(&image[start + ky * self.stride()..][..segment]);
+            }
+        }
+    }
+
+    /// Where the window of an output pixel starts.
+    pub fn window_start(&self, pixel: usize) -> usize {
+        let (y, x) = (pixel / self.output.w, pixel % self.output.w);
+        (y * self.width + x) * self.window.stride * self.input.c
+    }
+}
+
+/// Rows of an image between two borders of zeros; rows outside the image are zero too.
+pub struct Band {
+    shape: Shape,
+    left: usize,
+    /// Pixels of one row.
+    pub width: usize,
+    first: isize,
+}
+
+impl Band {
+    pub fn new(shape: Shape, left: usize, right: usize) -> Self {
+        Self { shape, left, width: left + shape.w + right, first: 0 }
+    }
+
+    /// Elements of one row.
+    pub fn stride(&self) -> usize {
+        self.width * self.shape.c
+    }
+
+    /// Fills the band with rows `first..end`; `row` writes one row of the image.
+    pub fn fill(&mut self, first: isize, end: isize, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
+        self.first = first;
+        let (c, w) = (self.shape.c, self.shape.w);
+        for (line, y) in out.chunks_exact_mut(self.stride()).zip(first..end) {
+            if y < 0 || y >= self.shape.h as isize {
+                line.fill(0.0);
+                continue;
+            }
+            line[..self.left * c].fill(0.0);
+            line[(self.left + w) * c..].fill(0.0);
+            row(y as usize, line[self.left * c..].as_mut_ptr());
+        }
+    }
+
+    /// Offset of a pixel in the band; columns count from the image's first.
+    pub fn at(&self, y: isize, x: isize) -> usize {
+        ((y - self.first) as usize * self.width + (x + self.left as isize) as usize) * self.shape.c
+    }
+}
+
+/// Elements of a strip's input: half a second-level cache.
+const STRIP: usize = 96 << 10;
+
+/// Rows of output that a depthwise strip covers.
+pub fn strip_rows(window: &Window, input: Shape, output_rows: usize) -> usize {
+    let row = (input.w + window.kernel) * input.c * window.stride;
+    (STRIP / row).clamp(1, output_rows)
+}
+
+/// Input rows that output rows `o` read.
+pub fn input_rows(window: &Window, o: &Range<usize>) -> Range<isize> {
+    let (s, top) = (window.stride, window.pads.top as isize);
+    let start = (o.start * s) as isize - top;
+    start..((o.end - 1) * s + window.kernel) as isize - top
+}
+
+/// The taps of a depthwise window over a band as wide as the padded input.
+pub fn window_taps(window: &Window, input: Shape) -> Vec<Tap> {
+    let (k, width) = (window.kernel, window.pads.left + input.w + window.pads.right);
+    (0..k * k).map(|t| Tap { source: (t / k * width + t % k) * input.c, weight: t * input.c }).collect()
+}
