@@ -13,6 +13,7 @@ mod graph;
 mod infer;
 #[allow(dead_code)]
 mod kernels;
+mod op;
 mod parallel;
 mod program;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use graph::{
     Shape, Window,
 };
 pub use infer::InferPlan;
+pub use op::{InferModule, TrainOp};
 pub use train::TrainPlan;
 pub use weights::Weights;

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn values_and_derivatives_match_double_precision() {
-        let formulas: [(Activation, fn(f64) -> f64); 7] = [
+        type Formula = fn(f64) -> f64;
+        let formulas: [(Activation, Formula); 7] = [
             (Activation::Identity, |x| x),
             (Activation::Relu, |x| x.max(0.0)),
             (Activation::Relu6, |x| x.clamp(0.0, 6.0)),

@@ -133,7 +133,7 @@ unsafe fn panel<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
         // What is left, in halving blocks: each has its own registers and its own code.
         macro_rules! rest {
             ($($r:literal)*) => {$(
-                if MR > $r && i + $r <= p.m {
+                if MR > $r && p.m - i >= $r {
                     micro::<S, $r, NV, TAIL>(p, p.a.add(i * p.a_row), b, b_row, c.add(i * p.c_row), last);
                     i += $r;
                 }
