@@ -11,7 +11,6 @@ mod builder;
 mod error;
 mod graph;
 mod infer;
-#[allow(dead_code)]
 mod kernels;
 mod op;
 mod parallel;

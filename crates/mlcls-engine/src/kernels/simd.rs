@@ -87,8 +87,6 @@ pub trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// `2^a` for integers `a` in -126..=127.
     unsafe fn exp2_int(a: Self::V) -> Self::V;
-    /// Sum of all lanes.
-    unsafe fn sum(a: Self::V) -> f32;
 }
 
 /// Portable reference: one lane.
@@ -164,10 +162,6 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn exp2_int(a: f32) -> f32 {
         f32::from_bits(((a as i32 + 127) as u32) << 23)
-    }
-    #[inline(always)]
-    unsafe fn sum(a: f32) -> f32 {
-        a
     }
 }
 
@@ -264,14 +258,6 @@ mod x86 {
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
             }
         }
-        #[inline(always)]
-        unsafe fn sum(a: __m256) -> f32 {
-            unsafe {
-                let x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-                let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
-                _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps::<1>(x, x)))
-            }
-        }
     }
 
     /// AVX-512F: 16 lanes.
@@ -354,10 +340,6 @@ mod x86 {
                 let biased = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
             }
-        }
-        #[inline(always)]
-        unsafe fn sum(a: __m512) -> f32 {
-            unsafe { _mm512_reduce_add_ps(a) }
         }
     }
 }

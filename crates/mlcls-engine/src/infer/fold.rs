@@ -1,0 +1,168 @@
+//! What the weights decide, decided once: batch-norm folded into the convolutions, weights packed, sums fused.
+
+use crate::border::tap_major;
+use crate::graph::Activation;
+use crate::kernels::cosine::normalise;
+use crate::kernels::gemm::{pack, packed_len};
+use crate::kernels::simd::Isa;
+use crate::program::*;
+use crate::weights::Weights;
+
+/// A stage with everything that the weights decide.
+#[derive(Debug)]
+pub enum Folded {
+    Conv {
+        conv: Conv,
+        panels: Vec<f32>,
+        bias: Vec<f32>,
+        act: Activation,
+        gate: Option<ValueId>,
+        residual: Option<ValueId>,
+    },
+    Depthwise {
+        dw: Depthwise,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+        act: Activation,
+    },
+    Squeeze {
+        se: Squeeze,
+        out: ValueId,
+        w1: Vec<f32>,
+        b1: Vec<f32>,
+        w2: Vec<f32>,
+        b2: Vec<f32>,
+    },
+    Add(Add),
+    Pool(Pool),
+    PRelu {
+        prelu: PRelu,
+        slope: f32,
+    },
+    Copy {
+        src: ValueId,
+        out: ValueId,
+        len: usize,
+    },
+    Cosine {
+        head: Cosine,
+        unit: Vec<f32>,
+    },
+}
+
+/// Scale and shift of a value's batch-norm with its running statistics.
+fn fold(program: &Program, weights: &Weights, value: ValueId) -> (Vec<f32>, Vec<f32>) {
+    let c = program.values[value].shape.c;
+    match program.values[value].norm.map(|n| &program.norms[n]) {
+        Some(Norm::Batch { eps, weight, bias, mean, var, .. }) => (0..c)
+            .map(|ch| {
+                let scale = f64::from(weights.params[weight.start + ch])
+                    / (f64::from(weights.buffers[var.start + ch]) + f64::from(*eps)).sqrt();
+                let shift = f64::from(weights.params[bias.start + ch])
+                    - f64::from(weights.buffers[mean.start + ch]) * scale;
+                (scale as f32, shift as f32)
+            })
+            .unzip(),
+        _ => (vec![1.0; c], vec![0.0; c]),
+    }
+}
+
+/// Folds one stage; `gates` are the values that stand for the program's gates.
+pub fn fold_stage(
+    program: &Program,
+    weights: &Weights,
+    isa: Isa,
+    stage: &Stage,
+    gates: &[ValueId],
+) -> Folded {
+    let param = |r: &std::ops::Range<usize>| &weights.params[r.clone()];
+    match stage {
+        Stage::Conv(conv) => {
+            let (cin, taps) = (conv.input.c, conv.window.kernel * conv.window.kernel);
+            let k = cin * taps;
+            let w = param(&conv.weight);
+            let (scale, mut shift) = fold(program, weights, conv.out);
+            if let Some(b) = &conv.bias {
+                shift.iter_mut().zip(param(b)).zip(&scale).for_each(|((s, b), k)| *s += b * k);
+            }
+            let mut panels = vec![0.0; packed_len(isa, k, conv.output.c)];
+            let at = |l: usize, o: usize| w[tap_major(o * k + l, cin, taps)] * scale[o];
+            pack(isa, k, conv.output.c, at, &mut panels);
+            let gate = match &conv.src {
+                Source::View(v) => v.gate.map(|g| gates[g]),
+                Source::Pixels { .. } => None,
+            };
+            let act = program.values[conv.out].act;
+            Folded::Conv { conv: conv.clone(), panels, bias: shift, act, gate, residual: None }
+        }
+        Stage::Depthwise(dw) => {
+            let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
+            let (scale, bias) = fold(program, weights, dw.out);
+            let w = param(&dw.weight);
+            let weights = (0..taps * c).map(|i| w[i % c * taps + i / c] * scale[i % c]).collect();
+            Folded::Depthwise { dw: dw.clone(), weights, bias, act: program.values[dw.out].act }
+        }
+        Stage::Squeeze(se) => {
+            let r = program.gates[se.gate].reduced;
+            let w2 = param(&se.expand_weight);
+            Folded::Squeeze {
+                se: se.clone(),
+                out: gates[se.gate],
+                w1: param(&se.reduce_weight).to_vec(),
+                b1: param(&se.reduce_bias).to_vec(),
+                // `[reduced, c]`, so that both layers run along contiguous channels.
+                w2: (0..r * se.input.c).map(|i| w2[i % se.input.c * r + i / se.input.c]).collect(),
+                b2: param(&se.expand_bias).to_vec(),
+            }
+        }
+        Stage::Add(add) => Folded::Add(add.clone()),
+        Stage::Pool(pool) => Folded::Pool(pool.clone()),
+        Stage::PRelu(prelu) => Folded::PRelu { prelu: prelu.clone(), slope: weights.params[prelu.slope] },
+        Stage::Dropout(d) => Folded::Copy { src: d.src.value, out: d.out, len: d.shape.len() },
+        Stage::Cosine(head) => {
+            let w = param(&head.weight);
+            let (mut unit, mut inverse) = (vec![0.0; w.len()], vec![0.0; head.classes]);
+            normalise(w, head.d, &mut unit, &mut inverse);
+            Folded::Cosine { head: head.clone(), unit }
+        }
+    }
+}
+
+/// Lets a convolution whose only reader is the sum right behind it add the shortcut itself.
+pub fn fuse(program: &Program, stages: Vec<Folded>) -> Vec<Folded> {
+    let mut out: Vec<Folded> = Vec::with_capacity(stages.len());
+    for stage in stages {
+        if let (Folded::Add(add), Some(Folded::Conv { conv, residual, act, .. })) = (&stage, out.last_mut()) {
+            let alone = program.values[conv.out].consumers.len() == 1;
+            if conv.out == add.branch.value && alone && *act == Activation::Identity {
+                *residual = Some(add.shortcut.value);
+                conv.out = add.out;
+                continue;
+            }
+        }
+        out.push(stage);
+    }
+    out
+}
+
+impl Folded {
+    /// Values that the stage reads or writes.
+    pub fn touched(&self) -> Vec<ValueId> {
+        match self {
+            Self::Conv { conv, gate, residual, .. } => {
+                let src = match &conv.src {
+                    Source::View(v) => Some(v.value),
+                    Source::Pixels { .. } => None,
+                };
+                [src, Some(conv.out), *gate, *residual].into_iter().flatten().collect()
+            }
+            Self::Depthwise { dw, .. } => vec![dw.src.value, dw.out],
+            Self::Squeeze { se, out, .. } => vec![se.src.value, *out],
+            Self::Add(a) => vec![a.branch.value, a.shortcut.value, a.out],
+            Self::Pool(p) => vec![p.src.value, p.out],
+            Self::PRelu { prelu, .. } => vec![prelu.src.value, prelu.out],
+            Self::Copy { src, out, .. } => vec![*src, *out],
+            Self::Cosine { head, .. } => vec![head.src.value, head.out],
+        }
+    }
+}

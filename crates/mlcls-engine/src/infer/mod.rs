@@ -1,0 +1,182 @@
+//! Inference plans: batch-norm folded into packed weights, and each thread takes whole images through the net, so that an
+//! image's activations stay in cache.
+
+mod fold;
+mod image;
+
+use crate::arena::{Wish, place};
+use crate::error::{Error, Result, check};
+use crate::graph::{Activation, Graph, Shape};
+use crate::kernels::simd::Isa;
+use crate::parallel::{Scratch, Shared, for_each};
+use crate::program::*;
+use crate::weights::Weights;
+use fold::{Folded, fold_stage, fuse};
+use image::Image;
+
+/// A graph and its weights compiled for inference.
+///
+/// Running statistics are used and folded into the convolutions; dropout and drop-path do nothing. The plan keeps its own
+/// packed copy of the weights, so later changes of `weights` have no effect on it.
+#[derive(Debug)]
+pub struct InferPlan {
+    stages: Vec<Folded>,
+    isa: Isa,
+    max: usize,
+    input: Shape,
+    /// Per value: where it lies in a thread's memory.
+    offsets: Vec<usize>,
+    scratch_len: usize,
+    output: Slot,
+    features: Option<Slot>,
+    out: Vec<f32>,
+    features_out: Vec<f32>,
+    ran: usize,
+}
+
+/// A value that is copied out for every image.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    value: ValueId,
+    len: usize,
+}
+
+impl InferPlan {
+    /// Compiles `graph` with `weights` for batches of 1 to `batch` images.
+    pub fn new(graph: &Graph, weights: &Weights, batch: usize) -> Result<Self> {
+        Self::with_isa(graph, weights, batch, Isa::detect())
+    }
+
+    pub(crate) fn with_isa(graph: &Graph, weights: &Weights, batch: usize, isa: Isa) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::Batch { max: 0, found: 0 });
+        }
+        check("parameters", graph.param_len(), weights.params.len())?;
+        check("running statistics", graph.buffer_len(), weights.buffers.len())?;
+        let mut program = Program::lower(graph)?;
+        // Gates become values of their own.
+        let gates: Vec<ValueId> = program
+            .gates
+            .clone()
+            .iter()
+            .map(|g| {
+                let shape = Shape::new(1, 1, g.c);
+                let consumers = vec![];
+                let act = Activation::Identity;
+                program.values.push(Value { shape, norm: None, producer: 0, consumers, gate: None, act });
+                program.values.len() - 1
+            })
+            .collect();
+        let stages = fuse(
+            &program,
+            program.stages.iter().map(|s| fold_stage(&program, weights, isa, s, &gates)).collect(),
+        );
+
+        // A value lives from the stage that writes it to the last that reads it.
+        let mut wishes: Vec<Wish> =
+            program.values.iter().map(|v| Wish { len: v.shape.len(), from: usize::MAX, to: 0 }).collect();
+        for (time, stage) in stages.iter().enumerate() {
+            for id in stage.touched() {
+                wishes[id].from = wishes[id].from.min(time);
+                wishes[id].to = wishes[id].to.max(time);
+            }
+        }
+        for id in [Some(program.output), program.features].into_iter().flatten() {
+            wishes[id].to = stages.len();
+        }
+        let used: Vec<usize> = (0..wishes.len()).filter(|&i| wishes[i].from != usize::MAX).collect();
+        let (placed, scratch_len) = place(&used.iter().map(|&i| wishes[i]).collect::<Vec<_>>());
+        let mut offsets = vec![usize::MAX; wishes.len()];
+        used.iter().zip(placed).for_each(|(&i, at)| offsets[i] = at);
+        let slot = |value: ValueId| Slot { value, len: program.values[value].shape.len() };
+        let (output, features) = (slot(program.output), program.features.map(slot));
+        Ok(Self {
+            stages,
+            isa,
+            max: batch,
+            input: graph.input_shape(),
+            offsets,
+            scratch_len,
+            output,
+            features,
+            out: vec![0.0; batch * output.len],
+            features_out: vec![0.0; batch * features.map_or(0, |s| s.len)],
+            ran: 0,
+        })
+    }
+
+    /// Largest batch.
+    pub fn max_batch(&self) -> usize {
+        self.max
+    }
+
+    /// Logits `[n, classes]` of `n` images of uint8 RGB NHWC pixels.
+    pub fn run(&mut self, pixels: &[u8], n: usize) -> Result<&[f32]> {
+        if n == 0 || n > self.max {
+            return Err(Error::Batch { max: self.max, found: n });
+        }
+        check("pixels", n * self.input.len(), pixels.len())?;
+        let out = Shared::new(self.out.as_mut_ptr());
+        let features_out = Shared::new(self.features_out.as_mut_ptr());
+        let plan = &*self;
+        for_each(n, |i| {
+            let mut memory = Scratch::take(plan.scratch_len);
+            let mut image = Image {
+                plan,
+                memory: &mut memory,
+                pixels: &pixels[i * plan.input.len()..][..plan.input.len()],
+            };
+            plan.stages.iter().for_each(|s| image.stage(s));
+            let slots = [(Some(plan.output), out), (plan.features, features_out)];
+            for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
+                let from = image.value(slot.value, slot.len);
+                // SAFETY: row i of the output, which this image alone writes.
+                unsafe { to.at(i * slot.len).copy_from_nonoverlapping(from.as_ptr(), slot.len) };
+            }
+        });
+        self.ran = n;
+        Ok(&self.out[..n * self.output.len])
+    }
+
+    /// Pooled features `[n, d]` of the last run; `None` where the graph's features are not a value of their own.
+    pub fn features(&self) -> Option<&[f32]> {
+        self.features.map(|s| &self.features_out[..self.ran * s.len])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::Padding;
+    use crate::reference::{random_pixels, random_weights, run};
+    use crate::train::tests::zoo;
+
+    #[test]
+    fn logits_and_features_equal_the_slow_truth() {
+        for isa in Isa::available() {
+            for (size, act, kernel, padding) in [
+                (19, Activation::HardSwish, 5, Padding::Symmetric),
+                (16, Activation::Silu, 3, Padding::Same),
+                (33, Activation::Relu6, 7, Padding::Same),
+            ] {
+                let graph = zoo(size, act, kernel, padding);
+                let weights = random_weights(&graph, 3);
+                let pixels = random_pixels(&graph, 5, 5);
+                let params: Vec<f64> = weights.params.iter().map(|&v| f64::from(v)).collect();
+                let want = run(&graph, &params, &weights.buffers, &pixels, 5, false);
+                let mut plan = InferPlan::with_isa(&graph, &weights, 6, isa).unwrap();
+                let got = plan.run(&pixels, 5).unwrap().to_vec();
+                for (i, (a, b)) in got.iter().zip(want.nodes[graph.output().0].concat()).enumerate() {
+                    assert!((f64::from(*a) - b).abs() < 1e-4, "{isa:?} {size} logit {i}: {a}, expected {b}");
+                }
+                for (a, b) in plan.features().unwrap().iter().zip(want.nodes[graph.features().0].concat()) {
+                    assert!((f64::from(*a) - b).abs() < 1e-4, "{isa:?} {size} feature: {a}, expected {b}");
+                }
+                // The last image alone gives the same bits.
+                let one = pixels.len() / 5;
+                assert_eq!(plan.run(&pixels[4 * one..], 1).unwrap(), &got[4 * 6..]);
+                assert!(plan.run(&pixels, 7).is_err());
+            }
+        }
+    }
+}
