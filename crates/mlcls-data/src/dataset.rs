@@ -190,6 +190,9 @@ mod tests {
     #[test]
     fn a_missing_split_is_named_with_its_nearest_match() {
         let error = dataset().require_split("trian").unwrap_err().to_string();
-        assert_eq!(error, "somewhere: no split `trian`; the splits here are `train`, `val`; did you mean `train`?");
+        assert_eq!(
+            error,
+            "somewhere: no split `trian`; the splits here are `train`, `val`; did you mean `train`?"
+        );
     }
 }

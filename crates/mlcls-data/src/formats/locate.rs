@@ -94,28 +94,37 @@ fn near_by(path: &Path) -> Option<String> {
     (!below.is_empty()).then(|| format!(" Below it, a data set lies in {}: give that", some_of(&below)))
 }
 
-/// Advice where some folders of a format are there and others are not.
+/// Advice where some folders of a format are there, or nearly, and others are not: for the format that most
+/// of them speak for.
 fn incomplete(path: &Path) -> Option<String> {
     let names = names(path);
-    let advice: Vec<String> = READERS
+    let expected_by_any = |name: &str| READERS.iter().flat_map(|r| r.folders).any(|f| top(f) == name);
+    let strangers: Vec<&String> = names.iter().filter(|name| !expected_by_any(name)).collect();
+    let (reader, missing, similar) = READERS
         .iter()
-        .filter_map(|reader| {
+        .map(|reader| {
             let missing: Vec<&str> =
                 reader.folders.iter().filter(|f| !path.join(f).is_dir()).copied().collect();
             let similar: Vec<String> = missing
                 .iter()
                 .filter_map(|folder| {
-                    let top = folder.split('/').next().unwrap_or(folder);
-                    let close = nearest(top, names.iter().filter(|n| n.as_str() != top))?;
-                    Some(format!("; rename `{close}` if it is `{top}`"))
+                    let close = nearest(top(folder), &strangers)?;
+                    Some(format!("; rename `{close}` if it is `{}`", top(folder)))
                 })
                 .collect();
-            let partly = missing.len() < reader.folders.len() || !similar.is_empty();
-            (partly && !missing.is_empty())
-                .then(|| format!(" For {}, {} missing{}", reader.format, some_of(&missing), similar.concat()))
+            (reader, missing, similar)
         })
-        .collect();
-    (!advice.is_empty()).then(|| advice.join("."))
+        .max_by_key(|(reader, missing, similar)| reader.folders.len() - missing.len() + similar.len())
+        .filter(|(reader, missing, similar)| missing.len() < reader.folders.len() || !similar.is_empty())?;
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    // `annotations` without a .json file: nothing is missing that could be named here.
+    (!missing.is_empty())
+        .then(|| format!(" For {}, {} {verb} missing{}", reader.format, some_of(&missing), similar.concat()))
+}
+
+/// The first folder of a path with slashes.
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
 }
 
 /// The names in a folder, sorted; none where it cannot be read.

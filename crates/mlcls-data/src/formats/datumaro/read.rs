@@ -57,8 +57,12 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
     }
     if !skipped.is_empty() {
         let kinds: Vec<String> = skipped.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-        let total = count(skipped.values().sum(), "annotation", "annotations");
-        notes.push(format!("passed over {total} that are not whole-image labels: {}", kinds.join(", ")));
+        let what = count(
+            skipped.values().sum(),
+            "annotation that is not a whole-image label",
+            "annotations that are not whole-image labels",
+        );
+        notes.push(format!("passed over {what}: {}", kinds.join(", ")));
     }
     let splits = splits.into_iter().map(|(_, split)| split).collect();
     Ok(Dataset { root: root.to_owned(), format: Format::Datumaro, labels, splits, notes })

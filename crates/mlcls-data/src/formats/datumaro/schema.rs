@@ -106,7 +106,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Parsed, Error> {
     let (line, column) = (error.line(), error.column());
     let problem = error.to_string();
     let problem = problem.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&problem);
-    let field = if field.is_empty() || field == "." { String::new() } else { format!("{field}: ") };
+    // Where the syntax breaks there is no field yet.
+    let field = if error.is_data() && field != "." { format!("{field}: ") } else { String::new() };
     Err(Error::Malformed { file: file.to_owned(), line, column, problem: format!("{field}{problem}") })
 }
 
