@@ -80,7 +80,7 @@ pub enum Error {
     /// An annotation names a label by a number that no label has.
     #[error(
         "{}: {field}: label id {id} is out of range: the file lists {labels} labels, so ids go from 0 to {}",
-        file.display(), labels - 1
+        file.display(), labels.saturating_sub(1)
     )]
     LabelIdOutOfRange {
         /// The annotation file.

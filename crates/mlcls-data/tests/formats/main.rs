@@ -1,4 +1,5 @@
 //! Data sets on disk, good and bad, through the public interface.
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
 mod datumaro;
 mod hostile;
