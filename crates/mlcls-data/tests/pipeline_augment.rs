@@ -1,5 +1,7 @@
 //! What holds for every draw of an augmentation, and how a recipe is written down.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_data::augment::{AugMix, CropStyle, OpKind, RandomCrop};
 use mlcls_data::{Augment, AugmentRecipe, Resize, Rgb, SourceSize};
 use proptest::prelude::*;

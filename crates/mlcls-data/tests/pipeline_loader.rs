@@ -1,5 +1,7 @@
 //! The loader: the same batches whatever the threads, the cache and the start; every image, every label, every error.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use std::sync::Arc;
 
 use mlcls_data::{

@@ -1,5 +1,7 @@
 //! Pixels against OpenCV 4.8 and Pillow 11: the fixtures of `xtask/reference/augment.py`.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 

@@ -11,9 +11,27 @@ pub(super) fn blend(plain: u8, value: u8, factor: f32) -> u8 {
 
 /// Luma with the weights of ITU-R 601 in 16 fractional bits, rounded.
 #[inline]
-pub(super) fn grey(pixel: &[u8; 3]) -> u8 {
+fn grey(pixel: &[u8; 3]) -> u8 {
     let [r, g, b] = pixel.map(u32::from);
     ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
+}
+
+/// Blends every value with the same plain one.
+fn blend_all(image: &mut Rgb, plain: u8, factor: f32) {
+    for value in image.data_mut() {
+        *value = blend(plain, *value, factor);
+    }
+}
+
+pub(super) fn brightness(image: &mut Rgb, factor: f32) {
+    blend_all(image, 0, factor);
+}
+
+pub(super) fn contrast(image: &mut Rgb, factor: f32) {
+    let (pixels, _) = image.data().as_chunks::<3>();
+    let total: u64 = pixels.iter().map(|pixel| u64::from(grey(pixel))).sum();
+    let mean = (total as f64 / pixels.len() as f64 + 0.5) as u8;
+    blend_all(image, mean, factor);
 }
 
 pub(super) fn color(image: &mut Rgb, factor: f32) {

@@ -1,9 +1,10 @@
 //! The twelve image operations that AugMix chains.
 
 mod blend;
-mod lookup;
+mod histogram;
+mod pointwise;
 mod sharpness;
-mod warp;
+mod shift;
 
 use crate::image::Rgb;
 
@@ -109,23 +110,23 @@ impl Op {
     /// Changes the image in place.
     pub fn apply(self, image: &mut Rgb) {
         match self {
-            Self::AutoContrast => lookup::auto_contrast(image),
+            Self::AutoContrast => histogram::auto_contrast(image),
             Self::Color(factor) => blend::color(image, factor),
-            Self::Contrast(factor) => lookup::contrast(image, factor),
-            Self::Brightness(factor) => lookup::brightness(image, factor),
+            Self::Contrast(factor) => blend::contrast(image, factor),
+            Self::Brightness(factor) => blend::brightness(image, factor),
             Self::Sharpness(factor) => sharpness::sharpness(image, factor),
-            Self::Equalize => lookup::equalize(image),
-            Self::Posterize(bits) => lookup::posterize(image, bits),
-            Self::Solarize(threshold) => lookup::solarize(image, threshold),
-            Self::ShearX(shear) => *image = warp::warp_affine(image, [1.0, shear, 0.0, 0.0, 1.0, 0.0]),
-            Self::ShearY(shear) => *image = warp::warp_affine(image, [1.0, 0.0, 0.0, shear, 1.0, 0.0]),
+            Self::Equalize => histogram::equalize(image),
+            Self::Posterize(bits) => pointwise::posterize(image, bits),
+            Self::Solarize(threshold) => pointwise::solarize(image, threshold),
+            Self::ShearX(shear) => shift::shift_rows(image, |y| shear * y),
+            Self::ShearY(shear) => shift::shift_columns(image, |x| shear * x),
             Self::TranslateX(part) => {
                 let shift = part * f64::from(image.width());
-                *image = warp::warp_affine(image, [1.0, 0.0, shift, 0.0, 1.0, 0.0]);
+                shift::shift_rows(image, |_| shift);
             }
             Self::TranslateY(part) => {
                 let shift = part * f64::from(image.height());
-                *image = warp::warp_affine(image, [1.0, 0.0, 0.0, 0.0, 1.0, shift]);
+                shift::shift_columns(image, |_| shift);
             }
         }
     }

@@ -62,14 +62,15 @@ fn to_byte(sum: i32) -> u8 {
 }
 
 fn resize_row(row: &[u8], columns: &[Taps], out: &mut [u8]) {
-    for (taps, pixel) in columns.iter().zip(out.chunks_exact_mut(3)) {
-        let mut sum = [HALF; 3];
-        for (p, w) in row[taps.start * 3..].chunks_exact(3).zip(&taps.weights) {
-            for c in 0..3 {
-                sum[c] += i32::from(p[c]) * w;
-            }
+    let (pixels, _) = row.as_chunks::<3>();
+    for (taps, out) in columns.iter().zip(out.as_chunks_mut::<3>().0) {
+        let (mut red, mut green, mut blue) = (HALF, HALF, HALF);
+        for (&[r, g, b], w) in pixels[taps.start..].iter().zip(&taps.weights) {
+            red += i32::from(r) * w;
+            green += i32::from(g) * w;
+            blue += i32::from(b) * w;
         }
-        pixel.copy_from_slice(&sum.map(to_byte));
+        *out = [to_byte(red), to_byte(green), to_byte(blue)];
     }
 }
 

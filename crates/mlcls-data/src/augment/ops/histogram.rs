@@ -1,6 +1,5 @@
-//! Operations in which a new value depends on the old value of the same channel only: one table per channel.
+//! Operations that follow from the histogram of each channel: one table of new values per channel.
 
-use super::blend::{blend, grey};
 use crate::image::Rgb;
 
 type Table = [u8; 256];
@@ -61,25 +60,4 @@ pub(super) fn equalize(image: &mut Rgb) {
     };
     let tables = histograms(image).map(even_out);
     look_up(image, &tables);
-}
-
-pub(super) fn posterize(image: &mut Rgb, bits: u8) {
-    let mask = !(0xff_u16 >> bits.min(8)) as u8;
-    look_up(image, &[table(|v| v as u8 & mask); 3]);
-}
-
-pub(super) fn solarize(image: &mut Rgb, threshold: u16) {
-    let value = |v| if v < usize::from(threshold) { v as u8 } else { 255 - v as u8 };
-    look_up(image, &[table(value); 3]);
-}
-
-pub(super) fn brightness(image: &mut Rgb, factor: f32) {
-    look_up(image, &[table(|v| blend(0, v as u8, factor)); 3]);
-}
-
-pub(super) fn contrast(image: &mut Rgb, factor: f32) {
-    let (pixels, _) = image.data().as_chunks::<3>();
-    let total: u64 = pixels.iter().map(|pixel| u64::from(grey(pixel))).sum();
-    let mean = (total as f64 / pixels.len() as f64 + 0.5) as u8;
-    look_up(image, &[table(|v| blend(mean, v as u8, factor)); 3]);
 }
