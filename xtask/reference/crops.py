@@ -3,9 +3,9 @@
 
 usage: crops.py OUT_FILE        (OUT_FILE: crates/mlcls-data/tests/fixtures/augment/crops.json)
 
-Made with torch 2.15.0+cu132, torchvision 0.29.2+cu132. Writes mean and standard deviation of x, y, width, height over 100,000
-draws per image size. The torchvision style is drawn by torchvision itself; the EfficientNet style (mmcls 0.25) by the
-restatement below, as mmcls does not install beside current versions.
+Made with torch 2.15.0+cu132, torchvision 0.29.2+cu132. Writes mean and standard deviation of x, y, width, height
+over 100,000 draws per image size. The torchvision style is drawn by torchvision itself; the EfficientNet style (mmcls
+0.25) by the restatement below, as mmcls does not install beside current versions.
 """
 import json
 import math
