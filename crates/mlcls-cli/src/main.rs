@@ -1,1 +1,61 @@
-fn main() {}
+//! The binary `mlcls`: arguments to checked settings, errors to exit codes. All work is done by the libraries.
+//!
+//! Exit codes: 0 done, 1 error, 2 wrong usage (from clap), 130 interrupted.
+
+mod commands;
+mod demo;
+mod ui;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train, evaluate and ship multi-label image classifiers.
+///
+/// Begin with `mlcls demo`, or with `mlcls train DATA` on your own images.
+#[derive(Parser)]
+#[command(name = "mlcls", version, propagate_version = true, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(commands::train::Args),
+    Eval(commands::eval::Args),
+    Predict(commands::predict::Args),
+    Find(commands::find::Args),
+    Config(commands::config::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(code) => code,
+        // The reader of our output has had enough (`mlcls find | head -1`): not an error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If even this cannot be written there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "error: {}", ui::describe(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Find(args) => commands::find::run(&args),
+        Command::Config(args) => commands::config::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
+}

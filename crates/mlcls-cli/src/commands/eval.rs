@@ -1,0 +1,213 @@
+//! `mlcls eval`: every metric of a checkpoint on a split.
+
+use std::fs;
+use std::io::{Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use mlcls_data::{Dataset, Difficult, ReadOptions};
+use mlcls_metrics::Definition;
+use mlcls_train::{Checkpoint, EvalOptions, Evaluation, RunDir, evaluate_checkpoint};
+use serde::Serialize;
+
+use crate::ui::table::Table;
+use crate::ui::{duration, number, percent};
+
+/// Evaluate a checkpoint: mAP by its definitions, CF1, OF1, and each label.
+///
+/// The numbers are also saved beside the checkpoint, as `<checkpoint>.<split>.json` and `.csv`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Checkpoint, or the folder of a run (its best checkpoint).
+    #[arg(value_name = "CHECKPOINT")]
+    checkpoint: PathBuf,
+    /// Data set with the labels of the checkpoint.
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// Split to evaluate on.
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    split: String,
+    /// Score from which a label counts as predicted [default: the checkpoint's]
+    #[arg(long, value_name = "SCORE", value_parser = super::score)]
+    threshold: Option<f32>,
+    /// What an object marked `difficult` (VOC) says about its label.
+    #[arg(long, value_name = "STATE", default_value = "unknown", value_parser = difficult)]
+    difficult: Difficult,
+    /// Images per batch.
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: u16,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print the labels as CSV.
+    #[arg(long)]
+    csv: bool,
+}
+
+/// The command.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let path = checkpoint_path(&args.checkpoint)?;
+    let dataset = Dataset::open(&args.data, &ReadOptions { difficult: args.difficult })?;
+    let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
+    let report = EvalReport::of(&path, &dataset, &args.split, &options)?;
+    report.save()?;
+    let mut out = stdout().lock();
+    match (args.json, args.csv) {
+        (true, _) => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+        (_, true) => write!(out, "{}", report.csv()?)?,
+        _ => write!(out, "{}", report.text()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A checkpoint file: the one given, or the best one of a run folder.
+pub fn checkpoint_path(path: &Path) -> Result<PathBuf> {
+    Ok(if path.is_dir() { RunDir::open(path)?.best() } else { path.to_owned() })
+}
+
+fn difficult(word: &str) -> Result<Difficult, String> {
+    match word {
+        "unknown" => Ok(Difficult::Unknown),
+        "positive" => Ok(Difficult::Positive),
+        "negative" => Ok(Difficult::Negative),
+        _ => Err("expected unknown, positive or negative".to_owned()),
+    }
+}
+
+/// An evaluation and what was evaluated.
+#[derive(Serialize)]
+pub struct EvalReport {
+    checkpoint: PathBuf,
+    data: PathBuf,
+    data_fingerprint: String,
+    model: String,
+    epoch: usize,
+    weights: &'static str,
+    #[serde(flatten)]
+    evaluation: Evaluation,
+}
+
+impl EvalReport {
+    /// Evaluates the checkpoint in a file.
+    pub fn of(path: &Path, dataset: &Dataset, split: &str, options: &EvalOptions) -> Result<Self> {
+        let checkpoint = Checkpoint::load(path)?;
+        let evaluation = evaluate_checkpoint(&checkpoint, dataset, split, options)?;
+        Ok(Self {
+            checkpoint: path.to_owned(),
+            data: dataset.root.clone(),
+            data_fingerprint: dataset.fingerprint(),
+            model: checkpoint.info.model.clone(),
+            epoch: checkpoint.info.epoch,
+            weights: checkpoint.info.weights.name(),
+            evaluation,
+        })
+    }
+
+    /// The mAP to report (definition D), per cent.
+    pub fn map(&self) -> Option<f64> {
+        self.evaluation.report.map.map(|v| 100.0 * v)
+    }
+
+    /// Writes the JSON and the CSV beside the checkpoint. Where that folder cannot be written to, says so and goes on: the
+    /// numbers are printed anyway.
+    pub fn save(&self) -> Result<()> {
+        for (extension, text) in [("json", serde_json::to_string_pretty(self)?), ("csv", self.csv()?)] {
+            let path = self.checkpoint.with_extension(format!("{}.{extension}", self.evaluation.split));
+            if let Err(error) = fs::write(&path, text) {
+                let _ = writeln!(stderr(), "warning: cannot save {}: {error}", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// One line per label, numbers as fractions.
+    fn csv(&self) -> Result<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record([
+            "label",
+            "ap",
+            "positives",
+            "negatives",
+            "unknowns",
+            "precision",
+            "recall",
+            "f1",
+        ])?;
+        for (name, label) in self.evaluation.labels.iter().zip(&self.evaluation.report.per_label) {
+            let fraction = |v: Option<f64>| v.map(|v| format!("{v:.6}")).unwrap_or_default();
+            writer.write_record([
+                name.clone(),
+                fraction(label.ap),
+                label.positives.to_string(),
+                label.negatives.to_string(),
+                label.unknowns.to_string(),
+                fraction(label.precision),
+                fraction(label.recall),
+                fraction(label.f1),
+            ])?;
+        }
+        String::from_utf8(writer.into_inner()?).context("a label is not UTF-8")
+    }
+
+    /// The report for a person.
+    pub fn text(&self) -> Result<String> {
+        use std::fmt::Write;
+        let (e, r) = (&self.evaluation, &self.evaluation.report);
+        let mut text = String::new();
+        let t = &mut text;
+        writeln!(
+            t,
+            "{}: {}, epoch {}, {} weights",
+            self.checkpoint.display(),
+            self.model,
+            self.epoch,
+            self.weights
+        )?;
+        writeln!(t, "{} `{}`: {} images in {}", self.data.display(), e.split, r.images, duration(e.seconds))?;
+        writeln!(t)?;
+
+        let mut labels =
+            Table::new(["label", "AP", "positives", "negatives", "unknown", "precision", "recall", "F1"]);
+        for (name, label) in e.labels.iter().zip(&r.per_label) {
+            labels.row([
+                name.clone(),
+                percent(label.ap),
+                label.positives.to_string(),
+                label.negatives.to_string(),
+                label.unknowns.to_string(),
+                percent(label.precision),
+                percent(label.recall),
+                percent(label.f1),
+            ]);
+        }
+        writeln!(t, "{labels}")?;
+
+        let mut means = Table::new(["mAP", "%", "definition"]);
+        for definition in [Definition::D, Definition::A, Definition::B, Definition::Voc07] {
+            means.row([
+                definition.name().to_owned(),
+                percent(r.mean_ap(definition)),
+                definition.describe().to_owned(),
+            ]);
+        }
+        write!(t, "{means}")?;
+        if r.labels_without_positives > 0 {
+            writeln!(
+                t,
+                "{} labels without a positive are left out of the means",
+                r.labels_without_positives
+            )?;
+        }
+        let at = &r.at_threshold;
+        writeln!(t)?;
+        writeln!(t, "at scores from {}:", at.threshold)?;
+        let [cp, cr, cf1, op, or, of1] =
+            [at.cp, at.cr, at.cf1, at.op, at.or, at.of1].map(|v| percent(Some(v)));
+        writeln!(t, "  per label    CP {cp}  CR {cr}  CF1 {cf1}")?;
+        writeln!(t, "  overall      OP {op}  OR {or}  OF1 {of1}")?;
+        writeln!(t, "  Hamming loss {}", number(at.hamming_loss, 4))?;
+        writeln!(t, "  subset accuracy {}", percent(at.subset_accuracy))?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,17 @@
+//! One file per command: its flags, and what it does with them.
+
+pub mod config;
+pub mod eval;
+pub mod find;
+mod images;
+pub mod predict;
+mod settings;
+pub mod train;
+
+/// Parses a score: a number from 0 to 1.
+fn score(word: &str) -> Result<f32, String> {
+    match word.parse() {
+        Ok(score) if (0.0..=1.0).contains(&score) => Ok(score),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}

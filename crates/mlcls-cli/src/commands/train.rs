@@ -1,0 +1,156 @@
+//! `mlcls train`: a run from its first line to its last.
+
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use mlcls_train::{Layers, Outcome, RunDir, RunSummary, StopFlag, open_dataset};
+
+use super::settings::Settings;
+use crate::ui::progress;
+
+/// Exit code of a run that Ctrl-C ended: 128 + SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Train a model, or continue a run.
+///
+/// DATA is a folder in Datumaro or PASCAL VOC layout with a train and a val split. Settings come from a recipe;
+/// `mlcls config show` prints them all.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Data set to train on.
+    #[arg(value_name = "DATA", required_unless_present = "resume")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Folder of the run; new or empty [default: runs/train, runs/train2, ...]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder, bit for bit as if it had not stopped.
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["data", "out", "model", "recipe", "config", "set", "pretrained", "epochs", "batch_size",
+            "image_size", "lr", "seed", "limit"]
+    )]
+    resume: Option<PathBuf>,
+    /// Print every event as a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The command.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let stop = stop_on_ctrl_c()?;
+    let mut sink = progress::sink(args.json);
+    let summary = match (&args.resume, &args.data) {
+        (Some(run), _) => mlcls_train::resume(run, &mut *sink, &stop)?,
+        (None, Some(data)) => {
+            let layers = with_data(args.settings.layers()?, data)?;
+            let config = layers.resolve()?;
+            let dir = match &args.out {
+                Some(path) => RunDir::create(path)?,
+                None => RunDir::create_next(Path::new("runs"), "train")?,
+            };
+            mlcls_train::train(&config, &dir, &mut *sink, &stop).inspect_err(|_| remove_if_unused(&dir))?
+        }
+        (None, None) => unreachable!("clap asks for DATA where --resume is absent"),
+    };
+    if args.json {
+        writeln!(stdout(), "{}", serde_json::json!({ "event": "summary", "summary": summary }))?;
+    } else {
+        print_summary(&summary)?;
+        if summary.outcome != Outcome::Interrupted {
+            print_next(&RunDir::open(&summary.dir)?)?;
+        }
+    }
+    Ok(match summary.outcome {
+        Outcome::Interrupted => ExitCode::from(INTERRUPTED),
+        Outcome::Completed | Outcome::StoppedEarly => ExitCode::SUCCESS,
+    })
+}
+
+/// Adds the data set: as an absolute path, so that the run can be continued from another folder.
+pub fn with_data(layers: Layers, data: &Path) -> Result<Layers> {
+    let root = std::path::absolute(data).with_context(|| format!("cannot use {}", data.display()))?;
+    let root = root.to_str().with_context(|| format!("{} is not UTF-8", data.display()))?;
+    Ok(layers.flag("DATA", "data.root", root))
+}
+
+/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once.
+pub fn stop_on_ctrl_c() -> Result<StopFlag> {
+    let stop = StopFlag::default();
+    let handle = stop.clone();
+    ctrlc::set_handler(move || {
+        if handle.requested() {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        handle.request();
+        let _ = writeln!(std::io::stderr(), "\nstopping after this step; Ctrl-C again stops at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Takes away the folders of a run that failed before it wrote anything; folders with something in them stay.
+fn remove_if_unused(dir: &RunDir) {
+    for folder in [dir.path().join("checkpoints"), dir.path().join("state"), dir.path().to_owned()] {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// What the run came to, where everything is, and what to type next.
+pub fn print_summary(summary: &RunSummary) -> Result<()> {
+    let mut out = stdout().lock();
+    let dir = RunDir::open(&summary.dir)?;
+    writeln!(out)?;
+    match summary.outcome {
+        Outcome::Completed => writeln!(out, "done: {} epochs", summary.epochs)?,
+        Outcome::StoppedEarly => {
+            writeln!(out, "stopped early after {} epochs: no more gain", summary.epochs)?
+        }
+        Outcome::Interrupted => {
+            writeln!(out, "interrupted after {} whole epochs; all is saved", summary.epochs)?;
+            writeln!(out, "continue:     mlcls train --resume {}", dir.path().display())?;
+            return Ok(());
+        }
+    }
+    if let (Some(best), Some(metric)) = (&summary.best, &summary.metric) {
+        let weights = best.weights.name();
+        writeln!(
+            out,
+            "best:         epoch {}, {} {:.2} on `{}` ({weights} weights)",
+            best.epoch, metric.name, metric.value, metric.split
+        )?;
+        writeln!(out, "definition:   {}", metric.definition)?;
+    }
+    if !summary.weakest.is_empty() {
+        let weak: Vec<String> = summary
+            .weakest
+            .iter()
+            .map(|w| format!("{} {:.1} ({} positives)", w.label, w.ap, w.positives))
+            .collect();
+        writeln!(out, "weakest (AP): {}", weak.join(", "))?;
+    }
+    writeln!(out, "best weights: {}", dir.best().display())?;
+    writeln!(out, "last weights: {}", dir.last().display())?;
+    writeln!(out, "curves:       {}", dir.metrics().display())?;
+    Ok(())
+}
+
+/// The command that one types after a run that is over.
+fn print_next(dir: &RunDir) -> Result<()> {
+    let config = Layers::new().file(&dir.config())?.resolve()?;
+    let root = config.data.root.clone().unwrap_or_default();
+    let splits = open_dataset(&config)?.splits;
+    let split = if splits.iter().any(|s| s.name == "test") { "test" } else { config.data.val.as_str() };
+    writeln!(
+        stdout(),
+        "next:         mlcls eval {} {} --split {split}",
+        dir.best().display(),
+        root.display()
+    )?;
+    Ok(())
+}
