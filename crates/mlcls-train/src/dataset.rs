@@ -24,6 +24,17 @@ pub fn open_dataset(config: &Config) -> Result<Dataset> {
     Ok(dataset)
 }
 
+impl Config {
+    /// The same settings with `data.root` made absolute, so that the run can be continued from any folder.
+    pub(crate) fn at_absolute_root(&self) -> Result<Self> {
+        let mut raw = self.clone().into_raw();
+        if let Some(root) = &mut raw.data.root {
+            *root = std::path::absolute(&root).map_err(Error::io("find", root))?;
+        }
+        Ok(raw.check()?)
+    }
+}
+
 /// The split to train on and the split to validate on.
 pub(crate) fn train_and_val<'a>(dataset: &'a Dataset, config: &Config) -> Result<(&'a Split, &'a Split)> {
     let train = dataset.require_split(&config.data.train)?;
@@ -127,4 +138,68 @@ fn shared_images(train: &[Item], val: &[Item]) -> Result<Vec<String>> {
         }
     }
     Ok(shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::Setup;
+    use crate::testing;
+
+    fn setup(dataset: &Dataset, changes: &[&str]) -> Result<Vec<String>> {
+        let config = testing::config(changes);
+        let setup = Setup::new(config.clone(), dataset, testing::model())?;
+        let (train, val) = train_and_val(dataset, &config)?;
+        assert_eq!(setup.train.items().len(), train.items.len());
+        warnings(dataset, train, val)
+    }
+
+    #[test]
+    fn odd_data_is_told_once_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dataset = testing::dataset(folder.path(), 12, 8);
+        assert_eq!(setup(&dataset, &[]).unwrap(), Vec::<String>::new());
+
+        let same = setup(&dataset, &["data.val=train"]).unwrap();
+        assert!(same.len() == 1 && same[0].contains("validation on the training images"), "{same:?}");
+
+        // A copy under another name is the same image; one of the same length is not.
+        std::fs::copy(&dataset.splits[0].items[3].image, &dataset.splits[1].items[5].image).unwrap();
+        dataset.splits[0].items.iter_mut().for_each(|i| i.states[2] = LabelState::Absent);
+        let found = setup(&dataset, &[]).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("1 of 3 labels without a positive in `train`"), "{found:?}");
+        assert!(found[0].ends_with(": blue"), "{found:?}");
+        assert!(found[1].starts_with("1 of 8 images of `val` are also in `train`"), "{found:?}");
+        assert!(found[1].ends_with(": val5"), "{found:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dataset = testing::dataset(folder.path(), 6, 8);
+        let message = |dataset: &Dataset, changes: &[&str]| setup(dataset, changes).unwrap_err().to_string();
+        assert!(message(&dataset, &["data.train=trian"]).contains("did you mean `train`?"));
+        let no_val = message(&dataset, &["data.val=test"]);
+        assert!(
+            no_val.contains("no split `test` to validate on; the splits here are `train`, `val`"),
+            "{no_val}"
+        );
+        assert!(no_val.contains("--set data.val=NAME"), "{no_val}");
+
+        let bad = [&dataset.splits[0].items[1].image, &dataset.splits[1].items[2].image];
+        std::fs::write(bad[0], b"").unwrap();
+        std::fs::remove_file(bad[1]).unwrap();
+        let images = message(&dataset, &[]);
+        assert!(images.starts_with("2 images cannot be used:"), "{images}");
+        assert!(bad.iter().all(|path| images.contains(path.to_str().unwrap())), "{images}");
+
+        dataset.splits[1].items.iter_mut().for_each(|i| i.states.fill(LabelState::Absent));
+        assert!(message(&dataset, &[]).contains("no mAP can be computed"));
+    }
+
+    #[test]
+    fn settings_without_data_say_what_to_do() {
+        assert!(open_dataset(&testing::config(&[])).unwrap_err().to_string().contains("set data.root"));
+    }
 }

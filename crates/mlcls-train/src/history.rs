@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::event::Validation;
 
 /// One row of `metrics.csv`. A number that was not measured in the epoch is `None`, an empty cell in the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -44,6 +45,12 @@ impl Row {
     /// The columns, in order.
     pub const COLUMNS: &'static str =
         "epoch,train_loss,val_loss,mAP,CF1,OF1,accuracy,ema_mAP,lr,seconds,best";
+
+    /// Takes over the numbers of a validation of the trained weights.
+    pub(crate) fn set_validation(&mut self, v: &Validation) {
+        (self.val_loss, self.map) = (Some(v.loss), Some(v.map));
+        (self.cf1, self.of1, self.accuracy) = (Some(v.cf1), Some(v.of1), Some(v.accuracy));
+    }
 
     fn to_line(&self) -> String {
         let mut line = self.epoch.to_string();

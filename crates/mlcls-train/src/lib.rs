@@ -6,11 +6,13 @@ mod cards;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dry_run;
 mod early_stopping;
 mod ema;
 mod error;
 mod evaluate;
 mod event;
+mod gradient;
 mod history;
 mod improvement;
 mod optim;
@@ -22,6 +24,8 @@ mod setup;
 mod state;
 mod stop;
 mod summary;
+#[cfg(test)]
+mod testing;
 mod train;
 
 pub use adaptive::{AdaptiveInterval, adaptive_repeats};
@@ -32,6 +36,7 @@ pub use config::{
     RawConfig, ScheduleConfig, ScheduleName, Template, TrainConfig, template, templates,
 };
 pub use dataset::open_dataset;
+pub use dry_run::{DryRun, dry_run};
 pub use early_stopping::{EarlyStopping, EarlyStoppingConfig};
 pub use ema::{Ema, EmaConfig};
 pub use error::{Error, Result};

@@ -93,3 +93,50 @@ impl CheckpointInfo {
         hits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mlcls_engine::Weights;
+    use mlcls_loss::Loss;
+
+    use super::*;
+    use crate::evaluate::{EvalOptions, evaluate_checkpoint};
+    use crate::testing;
+
+    #[test]
+    fn scores_are_those_of_evaluation_and_a_bad_image_harms_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = testing::dataset(folder.path(), 1, 7);
+        let model = testing::model();
+        let info = CheckpointInfo::new(&model, dataset.labels.clone(), Loss::default());
+        let weights = Weights::init(&model.graph, 3);
+        let checkpoint = Checkpoint { info, model, weights };
+        let options = EvalOptions::default();
+        let expected = evaluate_checkpoint(&checkpoint, &dataset, "val", &options).unwrap().scores;
+
+        let mut paths: Vec<PathBuf> = dataset.splits[1].items.iter().map(|i| i.image.clone()).collect();
+        let text = folder.path().join("notes.txt");
+        std::fs::write(&text, "no image").unwrap();
+        paths.insert(2, text);
+        paths.push(folder.path().join("absent.jpg"));
+        for batch in [1, 3, 100] {
+            let found = Predictor::new(&checkpoint, batch).unwrap().predict(&paths).unwrap();
+            let given: Vec<&PathBuf> = found.iter().map(|p| &p.path).collect();
+            assert_eq!(given, paths.iter().collect::<Vec<_>>());
+            let bad: Vec<usize> = (0..found.len()).filter(|&i| found[i].scores.is_err()).collect();
+            assert_eq!(bad, [2, 8]);
+            let scores: Vec<f32> = found.into_iter().filter_map(|p| p.scores.ok()).flatten().collect();
+            assert_eq!(scores, expected, "batches of {batch}");
+        }
+    }
+
+    #[test]
+    fn each_label_has_its_threshold() {
+        let model = testing::model();
+        let labels = testing::LABELS.map(str::to_owned).into();
+        let mut info = CheckpointInfo::new(&model, labels, Loss::default());
+        assert_eq!(info.predicted(&[0.5, 0.49, 0.9]), [("blue", 0.9), ("red", 0.5)]);
+        info.thresholds = Some(vec![0.6, 0.1, 0.95]);
+        assert_eq!(info.predicted(&[0.5, 0.49, 0.9]), [("green", 0.49)]);
+    }
+}

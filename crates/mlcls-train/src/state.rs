@@ -65,6 +65,11 @@ impl LossSum {
         self.known += value.known;
     }
 
+    pub fn merge(&mut self, other: Self) {
+        self.objective += other.objective;
+        self.known += other.known;
+    }
+
     /// Loss per image and known label; `None` before the first.
     pub fn mean(self) -> Option<f64> {
         (self.known > 0).then(|| self.objective / self.known as f64)

@@ -1,5 +1,7 @@
 //! Optimizers, SAM, clipping and EMA against PyTorch and timm (fixture made by `xtask/reference/optim.py`), and their laws.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_engine::{Init, ParamKind, ParamSpec, Weights};
 use mlcls_train::{
     AdamWConfig, Ema, EmaConfig, Optimizer, Sam, SgdConfig, WeightDecay, clip_norm, clip_value, global_norm,

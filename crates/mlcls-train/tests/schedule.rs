@@ -1,6 +1,8 @@
 //! Schedules, early stopping and the adaptive settings against PyTorch, MMCV and OTX (fixture made by
 //! `xtask/reference/schedule.py`), and their laws.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_train::{
     AdaptiveInterval, Cosine, EarlyStopping, EarlyStoppingConfig, Improvement, OneCycle, Plateau,
     PlateauConfig, Policy, Schedule, Warmup, adaptive_repeats,

@@ -282,7 +282,7 @@ mod tests {
             "train.early_stop=false",
             "train.ema=false",
             "schedule.final_div_factor=10",
-            "augment.preset=crop_flip",
+            "augment.ops=crop_flip",
         ];
         let layers = settings.iter().try_fold(Layers::new(), |l, s| l.set(s)).unwrap();
         let config = layers.resolve().unwrap();
@@ -320,7 +320,7 @@ mod tests {
             ),
             (
                 Layers::new().set("train.early_stop=perhaps"),
-                "--set: `train.early_stop` is \"perhaps\", expected true or false",
+                "--set: `train.early_stop` is \"perhaps\": expected true or false",
             ),
             (
                 Layers::new().set("eval.every=often"),

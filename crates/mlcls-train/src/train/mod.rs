@@ -1,27 +1,32 @@
 //! The training loop, top to bottom.
 
+mod saving;
+mod validation;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::Instant;
 
 use mlcls_data::Batch;
-use mlcls_engine::{TrainPlan, Weights};
-use mlcls_metrics::{Definition, Report};
+use mlcls_engine::Weights;
 
 use crate::cards;
-use crate::checkpoint::{Checkpoint, MetricValue};
-use crate::config::{Config, Layers, Metric};
+use crate::config::{Config, Layers};
 use crate::dataset::open_dataset;
 use crate::ema::Ema;
 use crate::error::{Error, Result};
-use crate::event::{Best, Event, EventSink, Outcome, StepInfo, Validation, WeightsKind};
+use crate::event::{Event, EventSink, Outcome, StepInfo, WeightsKind};
+use crate::gradient::{Gradient, Pass};
 use crate::history::{History, Row};
-use crate::optim::{Optimizer, Sam, clip_norm, global_norm};
+use crate::optim::{Optimizer, Sam, clip_norm};
 use crate::run_dir::RunDir;
-use crate::score::Scored;
 use crate::setup::{Setup, build_model};
-use crate::state::{self, LossSum, Progress, SavedState};
+use crate::state::{LossSum, Progress, SavedState};
 use crate::stop::StopFlag;
-use crate::summary::{RunSummary, WeakLabel};
+use crate::summary::RunSummary;
+use validation::value_of;
 
 /// Trains by the settings into a new run folder.
 ///
@@ -34,7 +39,7 @@ use crate::summary::{RunSummary, WeakLabel};
 pub fn train(config: &Config, dir: &RunDir, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
     let dataset = open_dataset(config)?;
     let model = build_model(config, dataset.labels.len())?;
-    let setup = Setup::new(config.clone(), &dataset, model)?;
+    let setup = Setup::new(config.at_absolute_root()?, &dataset, model)?;
     start(setup, dir, sink, stop)
 }
 
@@ -88,12 +93,8 @@ struct Run<'a> {
     setup: &'a Setup,
     dir: &'a RunDir,
     sink: &'a mut dyn EventSink,
-    plan: TrainPlan,
     weights: Weights,
-    grads: Vec<f32>,
-    /// Gradient of one batch while several are accumulated; else empty.
-    batch_grads: Vec<f32>,
-    dlogits: Vec<f32>,
+    gradient: Gradient<'a>,
     optimizer: Optimizer,
     sam: Option<Sam>,
     ema: Option<Ema>,
@@ -120,7 +121,7 @@ impl<'a> Run<'a> {
         sink: &'a mut dyn EventSink,
     ) -> Result<Self> {
         let history = History::open(&dir.metrics(), metrics_len)?;
-        let (config, graph) = (&setup.config, &setup.model.graph);
+        let config = &setup.config;
         let progress = Progress {
             data_fingerprint: setup.summary.fingerprint.clone(),
             epochs_done: 0,
@@ -137,12 +138,8 @@ impl<'a> Run<'a> {
             metrics_len: history.len(),
             ended: None,
         };
-        let accumulates = config.optim.accumulate > 1;
         Ok(Self {
-            plan: TrainPlan::new(graph, setup.train.options().batch)?,
-            grads: vec![0.0; graph.param_len()],
-            batch_grads: vec![0.0; if accumulates { graph.param_len() } else { 0 }],
-            dlogits: vec![],
+            gradient: Gradient::new(setup)?,
             optimizer: setup.optimizer(),
             sam: (config.optim.sam_rho > 0.0).then(|| Sam::new(config.optim.sam_rho)),
             ema: setup.ema.map(|ema| Ema::new(&weights, ema)),
@@ -232,70 +229,30 @@ impl<'a> Run<'a> {
     /// One step of the optimizer; returns the learning rate.
     fn step(&mut self, batches: &[Batch]) -> Result<f64> {
         let lr = self.progress.schedule.lr(self.progress.steps);
-        let loss = self.gradient(batches, 0)?;
-        if let Some(mut sam) = self.sam.take() {
-            sam.perturb(&mut self.weights.params, &self.grads);
-            let second = self.gradient(batches, 1);
-            sam.restore(&mut self.weights.params);
-            self.sam = Some(sam);
-            second?;
+        let pass = Pass {
+            epoch: self.progress.epochs_done + 1,
+            step: self.progress.batches_done / self.setup.config.optim.accumulate + 1,
+            steps: self.progress.steps,
+            number: 0,
+        };
+        let (weights, gradient) = (&mut self.weights, &mut self.gradient);
+        let loss = gradient.compute(weights, batches, pass)?;
+        if let Some(sam) = &mut self.sam {
+            sam.perturb(&mut weights.params, &gradient.values);
+            gradient.compute(weights, batches, Pass { number: 1, ..pass })?;
+            sam.restore(&mut weights.params);
         }
         if let Some(limit) = self.setup.config.optim.clip_norm {
-            clip_norm(&mut self.grads, limit);
+            clip_norm(&mut gradient.values, limit);
         }
-        self.optimizer.step(lr, &mut self.weights.params, &self.grads);
+        self.optimizer.step(lr, &mut weights.params, &gradient.values);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.weights);
         }
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
-        self.progress.loss.objective += loss.objective;
-        self.progress.loss.known += loss.known;
+        self.progress.loss.merge(loss);
         Ok(lr)
-    }
-
-    /// The gradient of the sum of losses over some batches, into `grads`.
-    fn gradient(&mut self, batches: &[Batch], pass: u64) -> Result<LossSum> {
-        let mut sum = LossSum::default();
-        for (number, batch) in batches.iter().enumerate() {
-            let seed = pass_seed(self.setup.config.train.seed, [self.progress.steps, number as u64, pass]);
-            let Weights { params, buffers } = &mut self.weights;
-            let logits = self.plan.forward(params, buffers, &batch.pixels, batch.len(), seed)?;
-            self.dlogits.resize(logits.len(), 0.0);
-            let loss = &self.setup.loss;
-            let value = loss.value_and_grad(logits, &batch.targets, &batch.mask, &mut self.dlogits)?;
-            if !value.objective.is_finite() {
-                let labels = self.setup.summary.labels.len();
-                let per_image = loss.per_image(logits, &batch.targets, &batch.mask, labels)?;
-                let images = batch.indices.iter().zip(per_image).filter(|(_, v)| !v.is_finite());
-                return Err(self.not_finite("the loss", true, images.map(|(i, _)| *i)));
-            }
-            let grads = if number == 0 { &mut self.grads } else { &mut self.batch_grads };
-            self.plan.backward(params, &self.dlogits, grads)?;
-            if number > 0 {
-                self.grads.iter_mut().zip(&self.batch_grads).for_each(|(sum, g)| *sum += g);
-            }
-            sum.add(value);
-        }
-        if !global_norm(&self.grads).is_finite() {
-            return Err(self.not_finite(
-                "the gradient",
-                false,
-                batches.iter().flat_map(|b| b.indices.clone()),
-            ));
-        }
-        Ok(sum)
-    }
-
-    fn not_finite(&self, what: &'static str, culprits: bool, images: impl Iterator<Item = usize>) -> Error {
-        let items = self.setup.train.items();
-        Error::NotFinite {
-            what,
-            epoch: self.progress.epochs_done + 1,
-            step: self.progress.batches_done / self.setup.config.optim.accumulate + 1,
-            culprits,
-            images: images.map(|i| items[i].image.clone()).collect(),
-        }
     }
 
     /// Validates when it is due, keeps the best, decides whether to go on, and saves.
@@ -314,7 +271,7 @@ impl<'a> Run<'a> {
         let mut stalled = false;
         if epoch.is_multiple_of(self.setup.eval_every) || epoch == epochs {
             let (raw, report) = self.validate(epoch, WeightsKind::Raw)?;
-            fill(&mut row, &raw);
+            row.set_validation(&raw);
             metric = Some(self.metric(value_of(&raw, config.eval.best_by)));
             row.best = self.keep_if_best(&raw, &report)?;
             if self.ema.is_some() && epoch >= config.eval.ema_from_epoch {
@@ -347,134 +304,9 @@ impl<'a> Run<'a> {
     fn validate_start(&mut self) -> Result<()> {
         let (raw, _) = self.validate(0, WeightsKind::Raw)?;
         let mut row = Row { lr: self.progress.schedule.lr(0), seconds: raw.seconds, ..Row::default() };
-        fill(&mut row, &raw);
+        row.set_validation(&raw);
         self.progress.start_validated = true;
         self.write_row(&row)
-    }
-
-    /// Adds a row and saves the state that it belongs to.
-    fn write_row(&mut self, row: &Row) -> Result<()> {
-        self.history.push(row)?;
-        self.progress.metrics_len = self.history.len();
-        self.save_state()?;
-        self.sink.event(&Event::EpochEnd(row.clone()));
-        Ok(())
-    }
-
-    fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report)> {
-        let setup = self.setup;
-        let scored = Scored::of(&setup.model.graph, self.weights_of(kind), &setup.val, &setup.loss)?;
-        let report = scored.report(setup.summary.labels.len(), setup.config.eval.threshold)?;
-        self.speed.validation_seconds = scored.seconds;
-        let validation = Validation {
-            epoch,
-            weights: kind,
-            loss: scored.loss.mean().unwrap_or(0.0),
-            map: 100.0 * report.map.unwrap_or(0.0), // the split has a positive, or the run would not have started
-            cf1: 100.0 * report.at_threshold.cf1,
-            of1: 100.0 * report.at_threshold.of1,
-            accuracy: 100.0 * report.at_threshold.accuracy_mlc.unwrap_or(0.0),
-            seconds: scored.seconds,
-        };
-        self.sink.event(&Event::Validated(validation));
-        Ok((validation, report))
-    }
-
-    /// Replaces the best checkpoint if these weights are at least as good; a tie goes to the later epoch, as in OTX.
-    fn keep_if_best(&mut self, validation: &Validation, report: &Report) -> Result<bool> {
-        let value = value_of(validation, self.setup.config.eval.best_by);
-        let best = Best { epoch: validation.epoch, value, weights: validation.weights };
-        if self
-            .progress
-            .best
-            .is_some_and(|b| best.value < b.value || (best.value == b.value && best.epoch == b.epoch))
-        {
-            return Ok(false);
-        }
-        self.save_checkpoint(&self.dir.best(), best.weights, best.epoch, Some(self.metric(value)))?;
-        self.progress.best = Some(best);
-        self.progress.weakest = WeakLabel::of(&self.setup.summary.labels, report);
-        self.sink.event(&Event::NewBest(best));
-        Ok(true)
-    }
-
-    /// A value of the metric that chooses the best checkpoint, with what it means.
-    fn metric(&self, value: f64) -> MetricValue {
-        let by = self.setup.config.eval.best_by;
-        let definition = match by {
-            Metric::Map => format!("{}: {}", Definition::D.name(), Definition::D.describe()),
-            Metric::Accuracy => "share of (image, label) cells on the right side of the threshold".to_owned(),
-        };
-        MetricValue {
-            name: by.name().to_owned(),
-            value,
-            definition,
-            split: self.setup.config.data.val.clone(),
-        }
-    }
-
-    fn weights_of(&self, kind: WeightsKind) -> &Weights {
-        match (kind, &self.ema) {
-            (WeightsKind::Ema, Some(ema)) => ema.weights(),
-            _ => &self.weights,
-        }
-    }
-
-    fn save_checkpoint(
-        &mut self,
-        path: &Path,
-        kind: WeightsKind,
-        epoch: usize,
-        metric: Option<MetricValue>,
-    ) -> Result<()> {
-        let mut info = self.setup.checkpoint_info();
-        (info.epoch, info.weights, info.metric) = (epoch, kind, metric);
-        Checkpoint::save(path, &self.setup.model, self.weights_of(kind), &info)?;
-        self.sink.event(&Event::Saved { path: path.to_owned() });
-        Ok(())
-    }
-
-    fn save_state(&mut self) -> Result<()> {
-        self.progress.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
-        let mut vectors = vec![
-            ("params".to_owned(), &self.weights.params[..]),
-            ("buffers".to_owned(), &self.weights.buffers[..]),
-        ];
-        for (name, values) in self.optimizer.vectors() {
-            vectors.push((format!("optimizer.{name}"), values));
-        }
-        if let Some(ema) = &self.ema {
-            vectors.push(("ema.params".to_owned(), &ema.weights().params));
-            vectors.push(("ema.buffers".to_owned(), &ema.weights().buffers));
-        }
-        state::save(&self.dir.state(), &self.progress, &vectors)
-    }
-
-    fn restore(&mut self, saved: &SavedState) -> Result<()> {
-        let progress = saved.progress.clone();
-        if progress.data_fingerprint != self.progress.data_fingerprint {
-            let reason = "the data set has changed since the run started, so it cannot be continued exactly; \
-                          start a new run from its checkpoint (model.pretrained)";
-            return Err(Error::Resume { run: self.dir.path().to_owned(), reason: reason.to_owned() });
-        }
-        saved.fill("params", &mut self.weights.params)?;
-        saved.fill("buffers", &mut self.weights.buffers)?;
-        for (name, values) in self.optimizer.vectors_mut() {
-            saved.fill(&format!("optimizer.{name}"), values)?;
-        }
-        self.optimizer.set_steps(progress.steps);
-        if let Some(config) = self.setup.ema {
-            let mut weights = self.weights.clone();
-            saved.fill("ema.params", &mut weights.params)?;
-            saved.fill("ema.buffers", &mut weights.buffers)?;
-            let mut ema = Ema::new(&weights, config);
-            ema.set_updates(progress.ema_updates);
-            self.ema = Some(ema);
-        }
-        self.progress = progress;
-        let steps_done = self.progress.batches_done.div_ceil(self.setup.config.optim.accumulate);
-        self.sink.event(&Event::Resumed { epoch: self.progress.epochs_done + 1, steps_done });
-        Ok(())
     }
 
     /// Seconds to the end of the run, should it use all its epochs.
@@ -499,26 +331,4 @@ impl<'a> Run<'a> {
             weakest: self.progress.weakest,
         }
     }
-}
-
-fn value_of(validation: &Validation, metric: Metric) -> f64 {
-    match metric {
-        Metric::Map => validation.map,
-        Metric::Accuracy => validation.accuracy,
-    }
-}
-
-fn fill(row: &mut Row, v: &Validation) {
-    (row.val_loss, row.map) = (Some(v.loss), Some(v.map));
-    (row.cf1, row.of1, row.accuracy) = (Some(v.cf1), Some(v.of1), Some(v.accuracy));
-}
-
-/// A seed for dropout and drop-path of one forward pass: of the run's seed, the step, the batch in it, and SAM's pass.
-fn pass_seed(seed: u64, place: [u64; 3]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
-    place.iter().for_each(|v| {
-        hasher.update(&v.to_le_bytes());
-    });
-    hasher.finalize().as_bytes()[..8].iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
 }

@@ -1,0 +1,94 @@
+//! A look at a run without starting it.
+
+use std::time::Instant;
+
+use mlcls_data::Batch;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::dataset::open_dataset;
+use crate::error::Result;
+use crate::event::EventSink;
+use crate::gradient::{Gradient, Pass};
+use crate::setup::{Memory, Setup, build_model};
+
+/// What one step costs, and so the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Images in the batch that was tried.
+    pub images: usize,
+    /// Loss per image and known label at the start.
+    pub loss: f64,
+    /// Norm of the gradient at the start.
+    pub gradient_norm: f64,
+    /// Bytes that the run takes, at most.
+    pub memory: Memory,
+    /// Seconds to read, decode and augment the batch, with nothing else going on.
+    pub data_seconds: f64,
+    /// Seconds of one step: its forward and backward passes, two with SAM.
+    pub step_seconds: f64,
+    /// Seconds of one epoch at that pace, without validation; data are prepared meanwhile.
+    pub epoch_seconds: f64,
+    /// Seconds of the run at that pace, should it use all its epochs.
+    pub run_seconds: f64,
+}
+
+/// Reads the data set and the weights, makes every decision, and does one batch forward and backward; nothing is written.
+///
+/// # Errors
+/// As [`train`](crate::train).
+pub fn dry_run(config: &Config, sink: &mut dyn EventSink) -> Result<DryRun> {
+    let dataset = open_dataset(config)?;
+    let model = build_model(config, dataset.labels.len())?;
+    let setup = Setup::new(config.clone(), &dataset, model)?;
+    setup.announce(sink);
+    let weights = setup.initial_weights(sink)?;
+    measure(&setup, weights)
+}
+
+pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Result<DryRun> {
+    let config = &setup.config;
+    let start = Instant::now();
+    let batch: Vec<Batch> = setup.train.epoch(0, 0).take(1).map(|b| Ok(b?)).collect::<Result<_>>()?;
+    let data_seconds = start.elapsed().as_secs_f64();
+
+    let mut gradient = Gradient::new(setup)?;
+    let pass = Pass { epoch: 1, step: 1, steps: 0, number: 0 };
+    let loss = gradient.compute(&mut weights, &batch, pass)?; // the first touches fresh memory, so it is not timed
+    let start = Instant::now();
+    gradient.compute(&mut weights, &batch, pass)?;
+    let passes = if config.optim.sam_rho > 0.0 { 2.0 } else { 1.0 };
+    let step_seconds = passes * start.elapsed().as_secs_f64();
+    let epoch_seconds = step_seconds * setup.train.batches_per_epoch() as f64;
+    Ok(DryRun {
+        images: batch.iter().map(Batch::len).sum(),
+        loss: loss.mean().unwrap_or(0.0),
+        gradient_norm: crate::optim::global_norm(&gradient.values),
+        memory: setup.memory()?,
+        data_seconds,
+        step_seconds,
+        epoch_seconds,
+        run_seconds: epoch_seconds * config.train.epochs as f64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use mlcls_engine::Weights;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn one_batch_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = testing::dataset(folder.path(), 10, 4);
+        let setup = Setup::new(testing::config(&[]), &dataset, testing::model()).unwrap();
+        let weights = Weights::init(&setup.model.graph, 0);
+        let found = measure(&setup, weights).unwrap();
+        assert_eq!(found.images, 4);
+        assert!(found.loss > 0.0 && found.gradient_norm > 0.0 && found.step_seconds > 0.0, "{found:?}");
+        assert_eq!(found.run_seconds, 3.0 * found.epoch_seconds);
+        assert_eq!(found.memory.vectors, 4 * setup.model.graph.param_len() * 5, "w, g, velocity, SAM, EMA");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a run writes while it goes, and reads to continue.
+
+use std::path::Path;
+
+use mlcls_engine::Weights;
+
+use super::Run;
+use crate::checkpoint::{Checkpoint, MetricValue};
+use crate::ema::Ema;
+use crate::error::{Error, Result};
+use crate::event::{Event, WeightsKind};
+use crate::history::Row;
+use crate::state::{self, SavedState};
+
+impl Run<'_> {
+    /// Adds a row and saves the state that it belongs to.
+    pub(super) fn write_row(&mut self, row: &Row) -> Result<()> {
+        self.history.push(row)?;
+        self.progress.metrics_len = self.history.len();
+        self.save_state()?;
+        self.sink.event(&Event::EpochEnd(row.clone()));
+        Ok(())
+    }
+
+    /// The trained weights or their average.
+    pub(super) fn weights_of(&self, kind: WeightsKind) -> &Weights {
+        match (kind, &self.ema) {
+            (WeightsKind::Raw, _) => &self.weights,
+            (WeightsKind::Ema, Some(ema)) => ema.weights(),
+            (WeightsKind::Ema, None) => unreachable!("the average is asked for only in runs that have one"),
+        }
+    }
+
+    /// Writes a checkpoint of one of the sets of weights.
+    pub(super) fn save_checkpoint(
+        &mut self,
+        path: &Path,
+        kind: WeightsKind,
+        epoch: usize,
+        metric: Option<MetricValue>,
+    ) -> Result<()> {
+        let mut info = self.setup.checkpoint_info();
+        (info.epoch, info.weights, info.metric) = (epoch, kind, metric);
+        Checkpoint::save(path, &self.setup.model, self.weights_of(kind), &info)?;
+        self.sink.event(&Event::Saved { path: path.to_owned() });
+        Ok(())
+    }
+
+    /// Saves everything that the next step depends on.
+    pub(super) fn save_state(&mut self) -> Result<()> {
+        self.progress.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
+        let mut vectors = vec![
+            ("params".to_owned(), &self.weights.params[..]),
+            ("buffers".to_owned(), &self.weights.buffers[..]),
+        ];
+        for (name, values) in self.optimizer.vectors() {
+            vectors.push((format!("optimizer.{name}"), values));
+        }
+        if let Some(ema) = &self.ema {
+            vectors.push(("ema.params".to_owned(), &ema.weights().params));
+            vectors.push(("ema.buffers".to_owned(), &ema.weights().buffers));
+        }
+        state::save(&self.dir.state(), &self.progress, &vectors)
+    }
+
+    /// Takes over a saved state.
+    pub(super) fn restore(&mut self, saved: &SavedState) -> Result<()> {
+        let progress = saved.progress.clone();
+        if progress.data_fingerprint != self.progress.data_fingerprint {
+            let reason = "the data set has changed since the run started, so it cannot be continued exactly; \
+                          start a new run from its checkpoint (model.pretrained)";
+            return Err(Error::Resume { run: self.dir.path().to_owned(), reason: reason.to_owned() });
+        }
+        saved.fill("params", &mut self.weights.params)?;
+        saved.fill("buffers", &mut self.weights.buffers)?;
+        for (name, values) in self.optimizer.vectors_mut() {
+            saved.fill(&format!("optimizer.{name}"), values)?;
+        }
+        self.optimizer.set_steps(progress.steps);
+        if let Some(config) = self.setup.ema {
+            let mut weights = self.weights.clone();
+            saved.fill("ema.params", &mut weights.params)?;
+            saved.fill("ema.buffers", &mut weights.buffers)?;
+            let mut ema = Ema::new(&weights, config);
+            ema.set_updates(progress.ema_updates);
+            self.ema = Some(ema);
+        }
+        self.progress = progress;
+        let steps_done = self.progress.batches_done.div_ceil(self.setup.config.optim.accumulate);
+        self.sink.event(&Event::Resumed { epoch: self.progress.epochs_done + 1, steps_done });
+        Ok(())
+    }
+}
