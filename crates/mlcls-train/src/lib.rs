@@ -1,4 +1,60 @@
-//! Training runs.
+//! Training runs: settings, the loop, checkpoints, exact resume, evaluation and prediction.
+//!
+//! A run is described by a [`Config`]: a recipe under the user's YAML under `--set` under flags, laid over each other by
+//! [`Layers`] and checked once. [`train`] follows it into a [`RunDir`], a folder that is complete before the first step, and
+//! tells an [`EventSink`] what happens; it prints nothing. [`resume`] continues a run that was interrupted or killed, bit for
+//! bit as if it had not been. The result is a [`Checkpoint`], which explains itself to [`evaluate_checkpoint`],
+//! [`Predictor`] and any other reader of safetensors.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use mlcls_train::{Event, EventSink, Layers, RunDir, StopFlag, train};
+//!
+//! struct Print;
+//!
+//! impl EventSink for Print {
+//!     fn event(&mut self, event: &Event) {
+//!         if let Event::EpochEnd(row) = event {
+//!             println!("epoch {}: loss {:?}, mAP {:?}", row.epoch, row.train_loss, row.map);
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mlcls_train::Result<()> {
+//! let config = Layers::new()
+//!     .set("data.root=photos")?
+//!     .set("model.name=mobilenet_v3_large")?
+//!     .set("train.epochs=10")?
+//!     .resolve()?;
+//! let dir = RunDir::create_next(Path::new("runs"), "train")?;
+//! let summary = train(&config, &dir, &mut Print, &StopFlag::default())?;
+//! println!("best: {:?} in {}", summary.best, dir.best().display());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The parts can be used alone: [`Optimizer`], [`Sam`], [`Schedule`], [`Ema`] and [`EarlyStopping`] work on plain slices and
+//! numbers, and each saves and restores its state exactly.
+//!
+//! ```
+//! use mlcls_train::{Optimizer, Sam, SgdConfig, WeightDecay};
+//!
+//! // Minimise (w - 3)^2 with SAM over SGD.
+//! let gradient = |w: f32| 2.0 * (w - 3.0);
+//! let mut w = [0.0];
+//! let mut sam = Sam::new(0.05);
+//! let mut sgd = Optimizer::sgd(SgdConfig::default(), WeightDecay::uniform(1, 0.0));
+//! for _ in 0..200 {
+//!     sam.perturb(&mut w, &[gradient(w[0])]);
+//!     let uphill = gradient(w[0]);
+//!     sam.restore(&mut w);
+//!     sgd.step(0.02, &mut w, &[uphill]);
+//! }
+//! assert!((w[0] - 3.0).abs() < 0.1);
+//! ```
+//!
+//! Reading further: `train/mod.rs` is the loop, top to bottom; `setup.rs` holds every decision before the first step;
+//! `state.rs` and `checkpoint.rs` the two files that a run leaves.
 #![deny(missing_docs)]
 
 mod adaptive;
