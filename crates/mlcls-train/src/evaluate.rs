@@ -67,7 +67,7 @@ pub fn evaluate_checkpoint(
         },
     );
     let graph = &checkpoint.model.graph;
-    let scored = Scored::of(graph, &checkpoint.weights, &loader, &info.loss)?;
+    let scored = Scored::of(graph, &checkpoint.weights, &loader, &info.loss, || Ok::<_, Error>(()))?;
     let threshold = options.threshold.unwrap_or(info.threshold);
     Ok(Evaluation {
         split: split.to_owned(),

@@ -7,7 +7,7 @@ use mlcls_engine::{Graph, InferPlan, Weights};
 use mlcls_loss::Loss;
 use mlcls_metrics::{Report, Scores, evaluate};
 
-use crate::error::Result;
+use crate::error::Error;
 use crate::state::LossSum;
 
 /// Scores of all images, in the order of the items: `[N, C]` each.
@@ -21,16 +21,23 @@ pub(crate) struct Scored {
 }
 
 impl Scored {
-    /// Runs the model on every image of the loader.
-    pub fn of(graph: &Graph, weights: &Weights, loader: &Loader, loss: &Loss) -> Result<Self> {
+    /// Runs the model on every image of the loader; `go_on` is asked before each batch.
+    pub fn of<E: From<Error>>(
+        graph: &Graph,
+        weights: &Weights,
+        loader: &Loader,
+        loss: &Loss,
+        go_on: impl Fn() -> Result<(), E>,
+    ) -> Result<Self, E> {
         let start = Instant::now();
-        let mut plan = InferPlan::new(graph, weights, loader.options().batch)?;
+        let mut plan = InferPlan::new(graph, weights, loader.options().batch).map_err(Error::from)?;
         let mut all = Self::default();
         let mut batches = loader.epoch(0, 0);
         while let Some(batch) = batches.next() {
-            let batch = batch?;
-            let logits = plan.run(&batch.pixels, batch.len())?;
-            all.loss.add(loss.value(logits, &batch.targets, &batch.mask)?);
+            go_on()?;
+            let batch = batch.map_err(Error::from)?;
+            let logits = plan.run(&batch.pixels, batch.len()).map_err(Error::from)?;
+            all.loss.add(loss.value(logits, &batch.targets, &batch.mask).map_err(Error::from)?);
             all.scores.extend(logits.iter().copied().map(sigmoid));
             all.targets.extend_from_slice(&batch.targets);
             all.mask.extend_from_slice(&batch.mask);
@@ -41,7 +48,7 @@ impl Scored {
     }
 
     /// All metrics, at one threshold.
-    pub fn report(&self, labels: usize, threshold: f32) -> Result<Report> {
+    pub fn report(&self, labels: usize, threshold: f32) -> Result<Report, Error> {
         let scores = Scores::new(&self.scores, &self.targets, &self.mask, labels)?;
         Ok(evaluate(&scores, threshold))
     }

@@ -65,9 +65,9 @@ pub(crate) fn start(
     cards::write(dir, &setup)?;
     setup.announce(sink);
     let weights = setup.initial_weights(sink)?;
-    let mut run = Run::new(&setup, dir, weights, 0, sink)?;
+    let mut run = Run::new(&setup, dir, weights, 0, sink, stop)?;
     run.save_state()?;
-    run.go(stop)
+    run.go()
 }
 
 pub(crate) fn continue_run(
@@ -83,9 +83,9 @@ pub(crate) fn continue_run(
     let saved = SavedState::open(&path)?;
     setup.announce(sink);
     let weights = Weights::init(&setup.model.graph, 0); // overwritten
-    let mut run = Run::new(&setup, dir, weights, saved.progress.metrics_len, sink)?;
+    let mut run = Run::new(&setup, dir, weights, saved.progress.metrics_len, sink, stop)?;
     run.restore(&saved)?;
-    run.go(stop)
+    run.go()
 }
 
 /// A run under way.
@@ -93,6 +93,7 @@ struct Run<'a> {
     setup: &'a Setup,
     dir: &'a RunDir,
     sink: &'a mut dyn EventSink,
+    stop: &'a StopFlag,
     weights: Weights,
     gradient: Gradient<'a>,
     optimizer: Optimizer,
@@ -101,6 +102,21 @@ struct Run<'a> {
     progress: Progress,
     history: History,
     speed: Speed,
+}
+
+/// Why a run does not go on.
+#[derive(Debug)]
+enum Halt {
+    /// It was asked to stop.
+    Stop,
+    /// It cannot.
+    Error(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
 }
 
 /// What this process has measured, for the estimate of the time left.
@@ -119,6 +135,7 @@ impl<'a> Run<'a> {
         weights: Weights,
         metrics_len: u64,
         sink: &'a mut dyn EventSink,
+        stop: &'a StopFlag,
     ) -> Result<Self> {
         let history = History::open(&dir.metrics(), metrics_len)?;
         let config = &setup.config;
@@ -150,11 +167,12 @@ impl<'a> Run<'a> {
             setup,
             dir,
             sink,
+            stop,
         })
     }
 
-    /// Epoch after epoch, until all are done, the validation stalls, or it is asked to stop.
-    fn go(mut self, stop: &StopFlag) -> Result<RunSummary> {
+    /// Trains to the end, or until it is asked to stop.
+    fn go(mut self) -> Result<RunSummary> {
         if let Some(outcome) = self.progress.ended {
             let epochs = self.progress.epochs_done;
             let how =
@@ -162,23 +180,37 @@ impl<'a> Run<'a> {
             let reason = format!("nothing to continue: {how} ({epochs} epochs)");
             return Err(Error::Resume { run: self.dir.path().to_owned(), reason });
         }
+        match self.all_epochs() {
+            Ok(outcome) => Ok(self.finish(outcome)),
+            Err(Halt::Stop) => {
+                self.save_state()?;
+                Ok(self.finish(Outcome::Interrupted))
+            }
+            Err(Halt::Error(error)) => Err(error),
+        }
+    }
+
+    /// Epoch after epoch, until all are done or the validation stalls.
+    fn all_epochs(&mut self) -> Result<Outcome, Halt> {
         if !self.progress.start_validated {
             self.validate_start()?;
         }
         loop {
-            if self.train_epoch(stop)? == Outcome::Interrupted {
-                self.save_state()?;
-                return Ok(self.finish(Outcome::Interrupted));
-            }
+            self.train_epoch()?;
             self.end_epoch()?;
             if let Some(outcome) = self.progress.ended {
-                return Ok(self.finish(outcome));
+                return Ok(outcome);
             }
         }
     }
 
+    /// Halts where the run was asked to stop.
+    fn go_on(&self) -> Result<(), Halt> {
+        if self.stop.requested() { Err(Halt::Stop) } else { Ok(()) }
+    }
+
     /// The rest of the current epoch's batches.
-    fn train_epoch(&mut self, stop: &StopFlag) -> Result<Outcome> {
+    fn train_epoch(&mut self) -> Result<(), Halt> {
         let (setup, config) = (self.setup, &self.setup.config);
         let accumulate = config.optim.accumulate;
         let epoch = self.progress.epochs_done + 1;
@@ -189,14 +221,12 @@ impl<'a> Run<'a> {
         let mut images = 0;
         let mut batches = setup.train.epoch(self.progress.epochs_done as u64, self.progress.batches_done);
         loop {
-            if stop.requested() {
-                return Ok(Outcome::Interrupted);
-            }
+            self.go_on()?;
             let step_start = Instant::now();
             let group: Vec<Batch> =
                 batches.by_ref().take(accumulate).map(|b| Ok(b?)).collect::<Result<_>>()?;
             if group.is_empty() {
-                return Ok(Outcome::Completed);
+                return Ok(());
             }
             let lr = self.step(&group)?;
             images += group.iter().map(Batch::len).sum::<usize>();
@@ -256,7 +286,7 @@ impl<'a> Run<'a> {
     }
 
     /// Validates when it is due, keeps the best, decides whether to go on, and saves.
-    fn end_epoch(&mut self) -> Result<()> {
+    fn end_epoch(&mut self) -> Result<(), Halt> {
         let config = &self.setup.config;
         let start = Instant::now();
         let (epoch, epochs) = (self.progress.epochs_done + 1, config.train.epochs);
@@ -270,15 +300,17 @@ impl<'a> Run<'a> {
         let mut metric = None;
         let mut stalled = false;
         if epoch.is_multiple_of(self.setup.eval_every) || epoch == epochs {
+            // Both first: a run that is stopped between them validates again when it continues.
+            let with_average = self.ema.is_some() && epoch >= config.eval.ema_from_epoch;
             let (raw, report) = self.validate(epoch, WeightsKind::Raw)?;
+            let averaged = with_average.then(|| self.validate(epoch, WeightsKind::Ema)).transpose()?;
             row.set_validation(&raw);
-            metric = Some(self.metric(value_of(&raw, config.eval.best_by)));
             row.best = self.keep_if_best(&raw, &report)?;
-            if self.ema.is_some() && epoch >= config.eval.ema_from_epoch {
-                let (averaged, report) = self.validate(epoch, WeightsKind::Ema)?;
+            if let Some((averaged, report)) = averaged {
                 row.ema_map = Some(averaged.map);
                 row.best |= self.keep_if_best(&averaged, &report)?;
             }
+            metric = Some(self.metric(value_of(&raw, config.eval.best_by)));
             let steps = self.progress.steps;
             self.progress.schedule.observe(steps, value_of(&raw, config.schedule.monitor));
             if let Some(stopping) = &mut self.progress.early_stopping {
@@ -297,16 +329,16 @@ impl<'a> Run<'a> {
             (false, true) => Some(Outcome::StoppedEarly),
             (false, false) => None,
         };
-        self.write_row(&row)
+        Ok(self.write_row(&row)?)
     }
 
     /// The validation before the first step: the start of the curves, and never the best checkpoint.
-    fn validate_start(&mut self) -> Result<()> {
+    fn validate_start(&mut self) -> Result<(), Halt> {
         let (raw, _) = self.validate(0, WeightsKind::Raw)?;
         let mut row = Row { lr: self.progress.schedule.lr(0), seconds: raw.seconds, ..Row::default() };
         row.set_validation(&raw);
         self.progress.start_validated = true;
-        self.write_row(&row)
+        Ok(self.write_row(&row)?)
     }
 
     /// Seconds to the end of the run, should it use all its epochs.

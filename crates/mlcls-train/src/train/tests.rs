@@ -164,6 +164,25 @@ fn killed_at_any_moment_is_the_undisturbed_run() {
 }
 
 #[test]
+fn stopped_in_a_validation_it_validates_again() {
+    let case = Case::new(&["eval.batch_size=1"]);
+    case.start("whole", &mut (), &StopFlag::default()).unwrap();
+    let stop = StopFlag::default();
+    let mut validations = 0;
+    let mut sink = at(|_, event| {
+        // Between the validation of the raw and that of the averaged weights, at the end of epoch 2.
+        validations += usize::from(matches!(event, Event::Validated(_)));
+        if validations == 3 {
+            stop.request();
+        }
+    });
+    let first = case.start("parts", &mut sink, &stop).unwrap();
+    assert_eq!((first.outcome, first.epochs), (Outcome::Interrupted, 1));
+    case.resume("parts", &mut (), &StopFlag::default()).unwrap();
+    assert!(outcome_of(&case.path("parts")) == outcome_of(&case.path("whole")));
+}
+
+#[test]
 fn the_number_of_threads_does_not_matter() {
     let case = Case::new(RECIPES[0]);
     case.start("default", &mut (), &StopFlag::default()).unwrap();

@@ -2,7 +2,7 @@
 
 use mlcls_metrics::{Definition, Report};
 
-use super::Run;
+use super::{Halt, Run};
 use crate::checkpoint::MetricValue;
 use crate::config::Metric;
 use crate::error::Result;
@@ -12,9 +12,10 @@ use crate::summary::WeakLabel;
 
 impl Run<'_> {
     /// Scores the validation split with one of the sets of weights.
-    pub(super) fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report)> {
+    pub(super) fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report), Halt> {
         let setup = self.setup;
-        let scored = Scored::of(&setup.model.graph, self.weights_of(kind), &setup.val, &setup.loss)?;
+        let (graph, weights) = (&setup.model.graph, self.weights_of(kind));
+        let scored = Scored::of(graph, weights, &setup.val, &setup.loss, || self.go_on())?;
         let report = scored.report(setup.summary.labels.len(), setup.config.eval.threshold)?;
         self.speed.validation_seconds = scored.seconds;
         let validation = Validation {
