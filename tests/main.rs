@@ -1,0 +1,8 @@
+//! End-to-end tests of the binary: each runs `mlcls` as a user would, on data that it drew itself.
+
+mod errors;
+mod interrupted;
+mod output;
+mod pipeline;
+mod predict;
+mod util;

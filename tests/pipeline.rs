@@ -1,0 +1,113 @@
+//! Train, evaluate, predict: the main path, with what each step leaves for the next.
+
+use std::fs;
+use std::path::Path;
+
+use crate::util::{SMALL_MODEL, demo, mlcls, short_training};
+
+/// A column of `metrics.csv` in its last row.
+fn last_metric(run: &Path, column: &str) -> f64 {
+    let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    let place = text.lines().next().unwrap().split(',').position(|c| c == column).unwrap();
+    text.lines().last().unwrap().split(',').nth(place).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_demo_does_everything_and_says_where_it_is() {
+    let demo = demo();
+    for part in ["test mAP:", "predictions, with what was drawn:", "mlcls predict ", "weakest (AP):"] {
+        assert!(demo.stdout.contains(part), "no {part:?} in:\n{}", demo.stdout);
+    }
+    for file in [
+        "data/annotations/train.json",
+        "data/images/test/scene00000.jpg",
+        "run/config.yaml",
+        "run/dataset.json",
+        "run/environment.json",
+        "run/metrics.csv",
+        "run/checkpoints/best.safetensors",
+        "run/checkpoints/best.test.json",
+        "run/checkpoints/best.test.csv",
+        "run/checkpoints/last.safetensors",
+    ] {
+        assert!(demo.root.join(file).is_file(), "{file} is missing");
+    }
+    let again = mlcls(["demo", "--quick", "--out", &demo.root.display().to_string()]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("not empty"), "{}", again.stderr);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    mlcls(short_training(&a, &["--epochs", "1", "--seed", "5"])).ok();
+    let mut one_thread = crate::util::command(short_training(&b, &["--epochs", "1", "--seed", "5"]));
+    crate::util::finish(one_thread.env("RAYON_NUM_THREADS", "1")).ok();
+    let weights = |run: &Path| fs::read(run.join("checkpoints/last.safetensors")).unwrap();
+    assert!(weights(&a) == weights(&b), "two runs with one seed differ");
+}
+
+#[test]
+fn eval_finds_what_training_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let trained = mlcls(short_training(&run, &["--epochs", "2"])).ok();
+    assert!(
+        trained
+            .stdout
+            .contains(&format!("mlcls eval {}", run.join("checkpoints/best.safetensors").display()))
+    );
+
+    let last = run.join("checkpoints/last.safetensors").display().to_string();
+    let done = mlcls(["eval", &last, &demo().data(), "--split", "val", "--json"]).ok();
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let map = 100.0 * report["report"]["mAP"].as_f64().unwrap();
+    assert!((map - last_metric(&run, "mAP")).abs() < 1e-5, "eval says {map}");
+    assert_eq!(report["labels"].as_array().unwrap().len(), 6);
+    let saved = fs::read_to_string(run.join("checkpoints/last.val.json")).unwrap();
+    assert_eq!(saved.trim(), done.stdout.trim());
+
+    let csv = mlcls(["eval", &last, &demo().data(), "--split", "val", "--csv"]).ok().stdout;
+    assert_eq!(csv, fs::read_to_string(run.join("checkpoints/last.val.csv")).unwrap());
+    assert_eq!(csv.lines().count(), 7);
+
+    // The folder of a run stands for its best checkpoint.
+    let text = mlcls(["eval", &run.display().to_string(), &demo().data()]).ok().stdout;
+    for part in ["triangle", "VOC07", "CF1", "OF1", "Hamming loss", "subset accuracy"] {
+        assert!(text.contains(part), "no {part} in:\n{text}");
+    }
+}
+
+#[test]
+fn every_model_trains() {
+    for model in ["efficientnet_b0", "efficientnet_v2_s", "efficientnet_lite0"] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let mut args = short_training(&run, &["--epochs", "1", "--limit", "16"]);
+        let place = args.iter().position(|a| a == SMALL_MODEL).unwrap();
+        args[place] = model.to_owned();
+        mlcls(args).ok();
+        assert!(last_metric(&run, "train_loss").is_finite());
+    }
+}
+
+#[test]
+fn settings_are_written_before_and_can_be_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    mlcls(short_training(&first, &["--epochs", "1", "--limit", "16", "--set", "optim.sam_rho=0"])).ok();
+    let config = first.join("config.yaml");
+    let args = [
+        "train",
+        &demo().data(),
+        "--config",
+        &config.display().to_string(),
+        "--out",
+        &second.display().to_string(),
+    ]
+    .map(str::to_owned);
+    mlcls(args).ok();
+    let read = |run: &Path| fs::read(run.join("checkpoints/last.safetensors")).unwrap();
+    assert!(read(&first) == read(&second), "the written settings give another run");
+}
