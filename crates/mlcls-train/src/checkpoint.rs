@@ -184,28 +184,21 @@ impl CheckpointInfo {
         text("head", self.head.name());
         text("weights", self.weights.name());
         text("data_fingerprint", &self.data_fingerprint);
-        let mut json = |key: &str, value: serde_json::Value| {
-            let value = match value {
-                serde_json::Value::String(word) => word,
-                other => other.to_string(),
-            };
-            map.insert(key.to_owned(), value)
-        };
-        json("format_version", FORMAT_VERSION.into());
-        json("labels", self.labels.clone().into());
-        json("image_size", self.image_size.into());
-        json("mean", to_json(&self.normalization.mean));
-        json("std", to_json(&self.normalization.std));
-        json("resize", to_json(&self.resize));
-        json("head_scale", to_json(&self.head_scale));
-        json("loss", to_json(&self.loss));
-        json("threshold", to_json(&self.threshold));
-        json("epoch", self.epoch.into());
+        text("format_version", &json(&FORMAT_VERSION));
+        text("labels", &json(&self.labels));
+        text("image_size", &json(&self.image_size));
+        text("mean", &json(&self.normalization.mean));
+        text("std", &json(&self.normalization.std));
+        text("resize", json(&self.resize).trim_matches('"'));
+        text("head_scale", &json(&self.head_scale));
+        text("loss", &json(&self.loss));
+        text("threshold", &json(&self.threshold));
+        text("epoch", &json(&self.epoch));
         if let Some(thresholds) = &self.thresholds {
-            json("thresholds", to_json(thresholds));
+            text("thresholds", &json(thresholds));
         }
         if let Some(metric) = &self.metric {
-            json("metric", to_json(metric));
+            text("metric", &json(metric));
         }
         map
     }
@@ -256,8 +249,8 @@ impl CheckpointInfo {
     }
 }
 
-fn to_json(value: &impl Serialize) -> serde_json::Value {
-    serde_json::to_value(value).unwrap_or_else(|e| unreachable!("plain data with text keys: {e}"))
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|e| unreachable!("plain data with text keys: {e}"))
 }
 
 /// Metadata entries and the file that errors name.

@@ -45,7 +45,8 @@
 //! let mut sam = Sam::new(0.05);
 //! let mut sgd = Optimizer::sgd(SgdConfig::default(), WeightDecay::uniform(1, 0.0));
 //! for _ in 0..200 {
-//!     sam.perturb(&mut w, &[gradient(w[0])]);
+//!     let here = gradient(w[0]);
+//!     sam.perturb(&mut w, &[here]);
 //!     let uphill = gradient(w[0]);
 //!     sam.restore(&mut w);
 //!     sgd.step(0.02, &mut w, &[uphill]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mlcls_data::{Dataset, Item, Loader, LoaderOptions, Summary};
+use mlcls_data::{Dataset, Item, Loader, LoaderOptions, SourceSize, Summary};
 use mlcls_engine::{TrainPlan, Weights};
 use mlcls_loss::Loss;
 use mlcls_models::{Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, transfer};
@@ -238,7 +238,7 @@ impl Setup {
             plan: TrainPlan::bytes_needed(graph, options.batch)?,
             vectors: 4 * vectors * graph.param_len(),
             batches: (options.prefetch + self.config.optim.accumulate) * batch_bytes,
-            cache: options.cache_bytes + self.val.options().cache_bytes,
+            cache: cache_bytes(&self.train) + cache_bytes(&self.val),
         })
     }
 
@@ -284,7 +284,7 @@ impl Setup {
             ),
             choice(
                 "epochs",
-                format!("at most {} of {} steps", c.train.epochs, self.steps_per_epoch),
+                format!("up to {}, {} steps each", c.train.epochs, self.steps_per_epoch),
                 by_setting(
                     self.train.samples_per_epoch() < images * options.repeats,
                     "the last image of an epoch is left out: batch statistics need two".to_owned(),
@@ -292,7 +292,10 @@ impl Setup {
             ),
             choice(
                 "validation",
-                format!("every {} epochs on `{}`", self.eval_every, c.data.val),
+                match self.eval_every {
+                    1 => format!("every epoch on `{}`", c.data.val),
+                    n => format!("every {n} epochs on `{}`", c.data.val),
+                },
                 by_setting(c.eval.every == Auto::Auto, "short epochs are validated less often".to_owned()),
             ),
             choice(
@@ -325,6 +328,18 @@ pub struct Memory {
     pub batches: usize,
     /// Decoded images, at most.
     pub cache: u64,
+}
+
+/// Bytes that a loader's cache may take: its limit, or all its images where their size is known.
+fn cache_bytes(loader: &Loader) -> u64 {
+    let options = loader.options();
+    match options.source {
+        SourceSize::Squash => {
+            let side = u64::from(options.size);
+            options.cache_bytes.min(loader.items().len() as u64 * side * side * 3)
+        }
+        SourceSize::ShortSide(_) | SourceSize::Original => options.cache_bytes,
+    }
 }
 
 fn choice(what: &'static str, value: String, why: String) -> Choice {

@@ -57,6 +57,10 @@ fn what_is_written_is_read() {
     assert_eq!(found.model, model);
     assert_eq!((found.model.head, found.model.scale), (Head::Cosine, 5.0));
 
+    let metadata = mlcls_models::WeightFile::open(&path).unwrap().metadata().clone();
+    assert_eq!((metadata["threshold"].as_str(), metadata["resize"].as_str()), ("0.4", "antialias"));
+    assert_eq!(metadata["mean"], "[0.0,0.0,0.0]");
+
     let again = dir.path().join("b.safetensors");
     Checkpoint::save(&again, &found.model, &found.weights, &found.info).unwrap();
     assert!(fs::read(&path).unwrap() == fs::read(&again).unwrap(), "the same content is the same bytes");

@@ -235,7 +235,7 @@ pub enum OptimName {
 pub struct ScheduleConfig {
     /// Which schedule.
     pub name: ScheduleName,
-    /// Steps of linear warm-up (`plateau`, `cosine`, `constant`).
+    /// Steps of linear warm-up, on top of any schedule; 0 is none.
     pub warmup_iters: usize,
     /// Share of the learning rate at the first warm-up step.
     pub warmup_ratio: f64,

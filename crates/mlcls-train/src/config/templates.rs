@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn the_loss_defaults_in_the_comments_are_the_losses_own() {
+        use mlcls_loss::{Aam, Asl, Focal, Loss};
+        let losses = [Loss::Aam(Aam::default()), Loss::Asl(Asl::default()), Loss::Focal(Focal::default())];
+        for loss in losses {
+            let serde_json::Value::Object(parameters) = serde_json::to_value(loss).unwrap() else { panic!() };
+            for (key, value) in parameters.iter().filter(|(k, _)| *k != "name" && *k != "scale") {
+                let said = format!("{} [{}]", loss.name(), value.as_f64().unwrap());
+                for t in templates() {
+                    let line = t.text.lines().find(|l| l.starts_with(&format!("  {key}: auto"))).unwrap();
+                    assert!(line.contains(&said), "{said:?} is not in {line:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn unknown_names_get_the_nearest() {
         let e = template("platau", "efficientnet_b0").unwrap_err().to_string();
         assert_eq!(e, "there is no recipe `platau`; did you mean `plateau`?; known: table, plateau");
