@@ -1,5 +1,7 @@
 //! End-to-end tests of the binary: each runs `mlcls` as a user would, on data that it drew itself.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 mod errors;
 mod interrupted;
 mod output;

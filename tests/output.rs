@@ -52,6 +52,17 @@ fn json_is_one_event_per_line() {
 }
 
 #[test]
+fn a_dry_run_measures_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let done = mlcls(short_training(&out, &["--dry-run"])).ok();
+    for part in ["training on `train`", "one batch of 8: loss", "img/s", "memory", "nothing was written"] {
+        assert!(done.stdout.contains(part), "no {part:?} in:\n{}", done.stdout);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
 fn find_lists_the_models() {
     let text = mlcls(["find"]).ok().stdout;
     assert_eq!(text.lines().count(), 5, "{text}");

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use mlcls_train::{Layers, Outcome, RunDir, RunSummary, StopFlag, open_dataset};
+use mlcls_train::{DryRun, Layers, Outcome, RunDir, RunSummary, StopFlag, open_dataset};
 
 use super::settings::Settings;
-use crate::ui::progress;
+use crate::ui::{duration, progress};
 
 /// Exit code of a run that Ctrl-C ended: 128 + SIGINT.
 pub const INTERRUPTED: u8 = 130;
@@ -33,9 +33,12 @@ pub struct Args {
         long,
         value_name = "RUN",
         conflicts_with_all = ["data", "out", "model", "recipe", "config", "set", "pretrained", "epochs", "batch_size",
-            "image_size", "lr", "seed", "limit"]
+            "image_size", "lr", "seed", "limit", "dry_run"]
     )]
     resume: Option<PathBuf>,
+    /// Read the data, build the model, run one batch forward and backward, say what a run would take, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print every event as a line of JSON.
     #[arg(long)]
     json: bool,
@@ -50,6 +53,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         (None, Some(data)) => {
             let layers = with_data(args.settings.layers()?, data)?;
             let config = layers.resolve()?;
+            if args.dry_run {
+                print_dry_run(&mlcls_train::dry_run(&config, &mut *sink)?, args.json)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let dir = match &args.out {
                 Some(path) => RunDir::create(path)?,
                 None => RunDir::create_next(Path::new("runs"), "train")?,
@@ -70,6 +77,34 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Outcome::Interrupted => ExitCode::from(INTERRUPTED),
         Outcome::Completed | Outcome::StoppedEarly => ExitCode::SUCCESS,
     })
+}
+
+fn print_dry_run(dry: &DryRun, json: bool) -> Result<()> {
+    let mut out = stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "event": "dry_run", "dry_run": dry }))?;
+        return Ok(());
+    }
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let memory = &dry.memory;
+    let fixed = (memory.plan + memory.vectors + memory.batches) as u64;
+    writeln!(
+        out,
+        "one batch of {}: loss {:.4}, gradient norm {:.3}",
+        dry.images, dry.loss, dry.gradient_norm
+    )?;
+    writeln!(out, "  data    {:.3} s to decode and augment", dry.data_seconds)?;
+    writeln!(out, "  step    {:.3} s, {:.1} img/s", dry.step_seconds, dry.images as f64 / dry.step_seconds)?;
+    writeln!(out, "  epoch   {} without validation", duration(dry.epoch_seconds))?;
+    writeln!(out, "  run     {} if it uses all its epochs", duration(dry.run_seconds))?;
+    writeln!(
+        out,
+        "  memory  {:.0} MB, and up to {:.0} MB of decoded images",
+        megabytes(fixed),
+        megabytes(memory.cache)
+    )?;
+    writeln!(out, "nothing was written")?;
+    Ok(())
 }
 
 /// Adds the data set: as an absolute path, so that the run can be continued from another folder.
