@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, nearest};
 use crate::head::Head;
-use crate::model::{ModelOptions, Normalization, build};
+use crate::model::{ModelOptions, Normalization, Normalization as N, build};
 use crate::{efficientnet, efficientnetv2, mobilenetv3};
 
 /// What a model is good at, in OTX's words.
@@ -67,8 +67,6 @@ pub struct Entry {
     pub weights: &'static [WeightTag],
     pub(crate) build: fn(&mut GraphBuilder, NodeId, f32) -> mlcls_engine::Result<NodeId>,
 }
-
-use Normalization as N;
 
 static ENTRIES: [Entry; 4] = [
     Entry {

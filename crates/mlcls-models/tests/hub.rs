@@ -12,6 +12,8 @@ use mlcls_models::{Hub, Pretrained, Source};
 
 const TAG: &str = "tf_efficientnet_lite0.in1k";
 const URL: &str = "/timm/tf_efficientnet_lite0.in1k/resolve/main/model.safetensors";
+/// Where the server keeps large files.
+const STORE: &str = "/store/5ad1e";
 
 /// How the server answers the requests for the file itself, in turn; the last one stays.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +26,8 @@ enum Answer {
     Short,
     /// The whole file whatever range was asked for.
     IgnoreRange,
+    /// A redirection to where the file is, as the hub answers for large files.
+    Redirect,
 }
 
 struct Server {
@@ -38,6 +42,7 @@ fn body() -> Vec<u8> {
 fn serve(home: &Path, etag: &'static str, answers: &'static [Answer]) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let location = endpoint.clone();
     let requests = Arc::new(Mutex::new(vec![]));
     let log = Arc::clone(&requests);
     std::thread::spawn(move || {
@@ -47,7 +52,13 @@ fn serve(home: &Path, etag: &'static str, answers: &'static [Answer]) -> Server 
             let Some((path, headers)) = read_request(&stream) else { continue };
             let range = headers.get("range").cloned().unwrap_or_default();
             log.lock().unwrap().push(format!("{path} {range} {}", headers.contains_key("authorization")));
-            if path != URL {
+            if path == URL && answers.contains(&Answer::Redirect) {
+                let head = format!(
+                    "HTTP/1.1 302 Found\r\nLocation: {location}{STORE}\r\nX-Linked-Etag: \"{etag}\"\r\n\
+                     X-Repo-Commit: c0ffee\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                let _ = stream.write_all(head.as_bytes());
+            } else if path != URL && path != STORE {
                 let _ = stream
                     .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             } else if range == "bytes=0-0" {
@@ -92,7 +103,7 @@ fn send(stream: &mut TcpStream, answer: Answer, range: &str) {
     let rest = &body[from.min(body.len())..];
     let half = &rest[..rest.len() / 2];
     let (announced, sent) = match answer {
-        Answer::Whole | Answer::IgnoreRange => (rest.len(), rest),
+        Answer::Whole | Answer::IgnoreRange | Answer::Redirect => (rest.len(), rest),
         Answer::Cut => (rest.len(), half),
         Answer::Short => (half.len(), half),
     };
@@ -122,6 +133,15 @@ fn a_download_lands_in_the_cache_and_is_found_there_next_time() {
     let again = locate(&Hub { offline: true, ..server.hub.clone() }).unwrap().unwrap();
     assert_eq!((again.source, again.path), (Source::Cache, found.path));
     assert_eq!(server.requests.lock().unwrap().len(), requests);
+}
+
+#[test]
+fn a_redirection_to_the_store_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(dir.path(), "abc123", &[Answer::Redirect]);
+    let found = locate(&server.hub).unwrap().unwrap();
+    assert_eq!(std::fs::read(&found.path).unwrap(), body());
+    assert_eq!(server.hub.cached(TAG), Some(found.path));
 }
 
 #[test]
