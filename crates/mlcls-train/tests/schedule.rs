@@ -181,6 +181,9 @@ fn plateau_waits_for_the_end_of_warmup() {
     assert_eq!(schedule.observe(1, 50.0), None, "the first that counts");
     assert_eq!(schedule.observe(2, 40.0), Some(0.05));
 
+    let mut no_warmup = schedule.with_warmup(Warmup { steps: 0, ratio: 0.333 });
+    assert_eq!(no_warmup.observe(0, 30.0), None, "before training, with a warm-up of no steps");
+
     let mut schedule = schedule.with_warmup(Warmup { steps: 10, ratio: 0.333 });
     assert_eq!(schedule.observe(9, 30.0), None);
     assert_eq!(schedule.observe(10, 30.0), Some(0.025));
@@ -211,6 +214,25 @@ fn early_stopping_equals_otx() {
         }
         assert_eq!(stopping.best(), Some(case.best));
     }
+}
+
+#[test]
+fn early_stopping_ignores_what_comes_before_its_start() {
+    let improvement = Improvement::ShrunkScore(0.0);
+    let config = EarlyStoppingConfig { start: 3, warmup_steps: 40, patience: 1, improvement };
+    let mut stopping = EarlyStopping::new(config);
+    // Before training, twice before the start, in the warm-up.
+    for (epoch, steps) in [(0, 0), (1, 10), (2, 50), (3, 39)] {
+        assert!(!stopping.observe(epoch, steps, 90.0));
+        assert_eq!(stopping.best(), None, "epoch {epoch}, {steps} steps");
+    }
+    assert!(!stopping.observe(3, 40, 50.0));
+    assert_eq!(stopping.best(), Some(50.0));
+    assert!(stopping.observe(4, 50, 50.0), "a tie is no improvement");
+
+    let mut stopping = EarlyStopping::new(EarlyStoppingConfig { start: 0, warmup_steps: 0, ..config });
+    stopping.observe(0, 0, 90.0);
+    assert_eq!(stopping.best(), None, "a validation before training never counts");
 }
 
 #[test]
