@@ -310,7 +310,7 @@ pub struct TrainConfig {
     pub ema_warmup: bool,
     /// Whether the run may end before `epochs`.
     pub early_stop: bool,
-    /// Validations that are not counted at the start.
+    /// First epoch, from 1, whose validation counts.
     pub early_stop_start: Auto<usize>,
     /// Validations without improvement before the run ends.
     pub early_stop_patience: Auto<usize>,
