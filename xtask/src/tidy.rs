@@ -35,6 +35,7 @@ const LICENCES: &[&str] = &[
     "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
+    "MPL-2.0", // of single files: no claim on the program around them
     "MIT",
     "MIT-0",
     "NCSA",
