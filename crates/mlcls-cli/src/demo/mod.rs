@@ -19,7 +19,7 @@ use crate::ui::progress;
 
 /// Draw a multi-label data set, train on it, evaluate on its test split and predict a few images.
 ///
-/// The scenes hold circles, crosses, rings, squares, stars and triangles in any number and colour; one in ten is empty.
+/// The scenes hold crosses, dice dots, grids, rings, stars and zigzags in any number; one in ten is empty.
 /// Takes about four minutes on two cores.
 #[derive(clap::Args)]
 pub struct Args {
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let dir = RunDir::create(&run)?;
     let size = match args.quick {
         true => dataset::Size { images: [64, 24, 24], side: 40 },
-        false => dataset::Size { images: [6000, 500, 1000], side: 72 },
+        false => dataset::Size { images: [7000, 500, 1000], side: 72 },
     };
     writeln!(stdout(), "drawing {} images into {}", size.images.iter().sum::<usize>(), data.display())?;
     dataset::draw(&data, size, args.seed)?;

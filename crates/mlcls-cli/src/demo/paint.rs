@@ -14,15 +14,17 @@ pub fn contrast(a: Colour, b: Colour) -> f32 {
     ((square(0) + square(1) + square(2)) / 3.0).sqrt()
 }
 
-/// Any colour.
-pub fn any_colour(rng: &mut ChaCha8Rng) -> Colour {
-    std::array::from_fn(|_| rng.random())
+/// The colour of a hue (a share of the colour circle, any number), a saturation and a value (0 to 1).
+pub fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
+    std::array::from_fn(|i| {
+        let k = ([5.0, 3.0, 1.0][i] + hue * 6.0).rem_euclid(6.0);
+        value - value * saturation * k.min(4.0 - k).clamp(0.0, 1.0)
+    })
 }
 
-/// The one of eight random colours that stands out most from all of `others`.
-pub fn colour_unlike(others: &[Colour], rng: &mut ChaCha8Rng) -> Colour {
+/// The one of eight colours that stands out most from all of `others`.
+pub fn most_unlike(others: &[Colour], tries: [Colour; 8]) -> Colour {
     let apart = |c: Colour| others.iter().map(|o| contrast(c, *o)).fold(f32::INFINITY, f32::min);
-    let tries: [Colour; 8] = std::array::from_fn(|_| any_colour(rng));
     tries.into_iter().max_by(|a, b| apart(*a).total_cmp(&apart(*b))).unwrap_or_default()
 }
 

@@ -1,7 +1,8 @@
 //! One drawn scene: which shapes, where, how large, over what and under what.
 //!
-//! Colour, texture, size and place are drawn without looking at the label, so only the form tells it. Shapes may cover one
-//! another and leave the frame, but enough of each stays visible that its label is right.
+//! A label has its form and a range of hues, which overlaps its neighbours' ranges; size, place, texture and background say
+//! nothing about it. Shapes may cover one another and leave the frame, but enough of each stays visible that its label is
+//! right.
 
 use std::f32::consts::TAU;
 
@@ -9,11 +10,14 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::paint::{Canvas, Colour, Texture, any_colour, colour_unlike, near};
+use super::paint::{Canvas, Colour, Texture, hsv, most_unlike, near};
 use super::shape::{Shape, bar};
 
 /// Share of each shape that stays visible.
 const VISIBLE: f32 = 0.65;
+
+/// How far a shape's hue may lie from its typical one, as a share of the colour circle; typical hues are 1/6 apart.
+const HUES: f32 = 0.1;
 
 /// What a figure's edge looks like.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,19 @@ enum Outline {
     Shape(Shape),
     /// A long thin bar: it hides things and has no label. Half its width, in units of its half length.
     Bar(f32),
+}
+
+impl Outline {
+    /// A random colour: of the shape's hues, or greyish for a bar.
+    fn colour(self, rng: &mut ChaCha8Rng) -> Colour {
+        match self {
+            Self::Shape(shape) => {
+                let hue = shape.hue() + rng.random_range(-HUES..HUES);
+                hsv(hue, rng.random_range(0.55..1.0), rng.random_range(0.45..1.0))
+            }
+            Self::Bar(_) => hsv(rng.random(), rng.random_range(0.0..0.2), rng.random()),
+        }
+    }
 }
 
 /// Something drawn: lengths in pixels.
@@ -66,7 +83,7 @@ impl Scene {
     pub fn random(side: usize, rng: &mut ChaCha8Rng) -> Self {
         let mut around = || (side as f32 * rng.random_range(0.85..1.15)) as usize;
         let (width, height) = (around(), around());
-        let base = any_colour(rng);
+        let base = hsv(rng.random(), rng.random_range(0.0..0.45), rng.random());
         let background = Texture::random([base, near(base, 0.3, rng)], rng);
         let noise = rng.random_range(0.0..0.06);
         let mut scene = Self { width, height, background, figures: Vec::new(), noise };
@@ -120,7 +137,7 @@ impl Scene {
                 .chain([&self.background])
                 .flat_map(Texture::colours)
                 .collect();
-            let colour = colour_unlike(&others, rng);
+            let colour = most_unlike(&others, std::array::from_fn(|_| outline.colour(rng)));
             let texture = Texture::random([colour, near(colour, 0.12, rng)], rng);
             let angle = rng.random_range(0.0..TAU);
             self.figures.push(Figure { outline, centre, radius: size * short, angle, texture });
@@ -211,15 +228,15 @@ mod tests {
         scene.figures.clear();
         scene.noise = 0.0;
         let (width, _, empty) = scene.render(&mut rng);
-        scene.place(Outline::Shape(Shape::Square), &mut rng);
+        scene.place(Outline::Shape(Shape::Cross), &mut rng);
         let (_, _, drawn) = scene.render(&mut rng);
         let figure = &scene.figures[0];
         for (k, (a, b)) in empty.chunks(3).zip(drawn.chunks(3)).enumerate() {
             let d = figure.distance([(k % width) as f32 + 0.5, (k / width) as f32 + 0.5]);
             if d > 1.0 {
-                assert_eq!(a, b, "a pixel {d} outside the square changed");
+                assert_eq!(a, b, "a pixel {d} outside the cross changed");
             } else if d < -1.0 {
-                assert_ne!(a, b, "a pixel {d} inside the square kept the background");
+                assert_ne!(a, b, "a pixel {d} inside the cross kept the background");
             }
         }
     }

@@ -1,3 +1,5 @@
+//! Runs on a tiny set: interrupted anywhere they end with the same bytes; bad states and losses are errors.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
