@@ -51,7 +51,7 @@ fn a_threshold_decides_which_labels_are_named() {
     };
     assert_eq!((labels("0"), labels("1")), (6, 0));
     let text = mlcls(["predict", &demo.best(), &demo.image(0), "--threshold", "0"]).ok().stdout;
-    assert!(text.starts_with(&demo.image(0)) && text.contains("triangle 0."), "{text}");
+    assert!(text.starts_with(&demo.image(0)) && text.contains("star 0."), "{text}");
     let none = mlcls(["predict", &demo.best(), &demo.image(0), "--threshold", "1"]).ok().stdout;
     assert_eq!(none, format!("{}  -\n", demo.image(0)));
 }
