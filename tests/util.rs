@@ -25,7 +25,12 @@ impl Done {
 /// `mlcls` with these arguments, cut off from the terminal, the network and the caches of the user.
 pub fn command<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mlcls"));
-    command.args(args).stdin(Stdio::null()).env("HF_HUB_OFFLINE", "1").env("HF_HOME", nowhere());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", nowhere());
     command
 }
 
