@@ -157,5 +157,6 @@ fn measure(command: &mut Command) -> Result<Sample> {
 fn quantiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
     let mut all: Vec<f64> = values.collect();
     all.sort_by(f64::total_cmp);
-    [all[0], all[all.len() / 2], all[all.len() - 1]]
+    let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
+    [all[0], (low + high) / 2.0, all[all.len() - 1]]
 }

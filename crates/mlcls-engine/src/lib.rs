@@ -1,7 +1,7 @@
 //! Convolutional networks compiled to fused training and inference plans over static memory.
 //!
 //! A model is a [`Graph`]: data, written once with [`GraphBuilder`]. A [`TrainPlan`] or [`InferPlan`] is compiled from it
-//! once for a batch size, and then runs without allocating: pixels in, logits out, and gradients of the flat parameter
+//! once for a batch size, and then runs over memory of its own: pixels in, logits out, and gradients of the flat parameter
 //! vector back. See each type for an example.
 #![deny(missing_docs)]
 

@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// Memory that a thread borrows from its own store while it works on a part; after the first step the store holds all that
-/// is ever needed, so that steps do not allocate.
+/// is ever needed, so that steps take none from the system.
 #[derive(Debug)]
 pub struct Scratch {
     memory: Vec<f32>,

@@ -62,7 +62,8 @@ pub struct TrainPlan {
 }
 
 impl TrainPlan {
-    /// Compiles `graph` for batches of 1 to `batch` images. All memory is taken here; steps do not allocate.
+    /// Compiles `graph` for batches of 1 to `batch` images. The arena is taken here; the
+    /// first step takes a few tiles per thread, and later ones nothing but short lists.
     pub fn new(graph: &Graph, batch: usize) -> Result<Self> {
         Self::with_isa(graph, batch, Isa::detect())
     }

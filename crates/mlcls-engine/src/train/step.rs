@@ -2,6 +2,7 @@
 
 use super::places::{GatePlace, NormPlace, NormVector, Places};
 use crate::arena::Arena;
+use crate::graph::Activation;
 use crate::kernels::rows::{self, GATED_SUMS, Load, LoadGrad};
 use crate::kernels::simd::Isa;
 use crate::parallel::{Shared, for_each, for_ranges, part, part_count};
@@ -112,12 +113,13 @@ impl Step<'_> {
             let c = self.program.gates[g].c;
             self.arena.at(self.gate(g).gate + image * c).cast_const()
         });
-        Some(Load {
-            scale: self.norm(norm, NormVector::Scale),
-            shift: self.norm(norm, NormVector::Shift),
-            act: view.act,
-            gate,
-        })
+        Some(self.normed(norm, view.act, gate))
+    }
+
+    /// A load through a batch-norm, an activation and a gate (or null).
+    fn normed(&self, norm: NormId, act: Activation, gate: *const f32) -> Load {
+        let vector = |which| self.norm(norm, which).cast_const();
+        Load { scale: vector(NormVector::Scale), shift: vector(NormVector::Shift), act, gate }
     }
 
     /// How a value's producer loads its gradient for image `image`; `None` where the memory already holds it.
@@ -135,12 +137,7 @@ impl Step<'_> {
             b: self.norm(norm, NormVector::B),
             c: self.norm(norm, NormVector::C),
             mean: self.norm(norm, NormVector::Mean),
-            view: Load {
-                scale: self.norm(norm, NormVector::Scale),
-                shift: self.norm(norm, NormVector::Shift),
-                act: value.act,
-                gate,
-            },
+            view: self.normed(norm, value.act, gate),
             pooled,
         })
     }
@@ -205,12 +202,7 @@ impl Target<'_> {
         let value = &step.program.values[self.id];
         let Some(norm) = value.norm else { return };
         let offset = image * self.image + row * self.c;
-        let view = Load {
-            scale: step.norm(norm, NormVector::Scale),
-            shift: step.norm(norm, NormVector::Shift),
-            act: value.act,
-            gate: std::ptr::null(),
-        };
+        let view = step.normed(norm, value.act, std::ptr::null());
         let mean = step.norm(norm, NormVector::Mean);
         // SAFETY: the rows belong to this part alone, the vectors hold c elements, the sums of the part 2 c.
         unsafe {
