@@ -2,7 +2,7 @@
 """Reference files for crates/mlcls-models' reading and writing of safetensors.
 
 usage: weights.py FIXTURES [LITE0]      (crates/mlcls-models/tests/fixtures; a folder with Lite0's ImageNet weights)
-needs: torch, timm, numpy, safetensors
+needs: torch, timm, numpy, safetensors, blake3
 
 Writes dtypes.safetensors (float16, bfloat16 and float32 tensors with awkward values) and dtypes_f32.safetensors (the same,
 widened by PyTorch). Then reads saved.safetensors, which our own writer made, with the Python package and checks every
@@ -13,6 +13,7 @@ logits that timm computes in float64 from those float16 weights.
 import os
 import sys
 
+import blake3
 import timm
 import torch
 from safetensors import safe_open
@@ -43,7 +44,11 @@ def main():
     save_file(wide, os.path.join(folder, "dtypes_f32.safetensors"), {"torch": torch.__version__})
 
     with safe_open(os.path.join(folder, "saved.safetensors"), "pt") as f:
-        assert f.metadata() == {"labels": '["cat", "dög"]', "model": "tiny"}, f.metadata()
+        metadata = f.metadata()
+        content = open(os.path.join(folder, "saved.safetensors"), "rb").read()
+        content = content[8 + int.from_bytes(content[:8], "little") :]
+        assert metadata.pop("blake3") == blake3.blake3(content).hexdigest()
+        assert metadata == {"labels": '["cat", "dög"]', "model": "tiny"}, metadata
         assert set(f.keys()) == set(SHAPES), list(f.keys())
         for name, shape in SHAPES.items():
             assert torch.equal(f.get_tensor(name), formula(name, shape)), name

@@ -38,5 +38,6 @@ pub use head::{COSINE_SCALE, Head};
 pub use model::{Model, ModelOptions, Normalization, build};
 pub use registry::{Category, Entry, TASK, Template, WeightTag, find, model_names, templates, weight_tags};
 pub use weights::{
-    Found, Hub, LoadReport, Pretrained, Source, Transfer, WeightFile, save_weights, transfer, write_atomic,
+    Found, Hub, LoadReport, NamedTensor, Pretrained, Source, TensorFile, Transfer, WeightFile, save_weights,
+    transfer, write_atomic, write_tensors,
 };

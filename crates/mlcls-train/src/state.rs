@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use mlcls_models::write_atomic;
-use safetensors::SafeTensors;
+use mlcls_models::{NamedTensor, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
@@ -82,68 +80,41 @@ pub(crate) fn save(path: &Path, progress: &Progress, vectors: &[(String, &[f32])
         run: path.to_owned(),
         reason: format!("cannot write its state: {e}"),
     })?;
-    let mut header = json!({ "__metadata__": { PROGRESS: scalars } });
-    let mut start = 0;
-    for (name, values) in vectors {
-        let end = start + 4 * values.len();
-        header[name] = json!({ "dtype": "F32", "shape": [values.len()], "data_offsets": [start, end] });
-        start = end;
-    }
-    let mut header = header.to_string();
-    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-    Ok(write_atomic(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
-        for (_, values) in vectors {
-            for value in *values {
-                out.write_all(&value.to_le_bytes())?;
-            }
-        }
-        Ok(())
-    })?)
+    let tensors: Vec<(&str, [usize; 1], &[f32])> =
+        vectors.iter().map(|(name, values)| (name.as_str(), [values.len()], *values)).collect();
+    let tensors: Vec<NamedTensor<'_>> =
+        tensors.iter().map(|(name, shape, values)| (*name, &shape[..], *values)).collect();
+    Ok(write_tensors(path, &tensors, &[(PROGRESS.to_owned(), scalars)].into())?)
 }
 
 /// A state in memory.
 #[derive(Debug)]
-pub(crate) struct SavedState<'a> {
-    path: &'a Path,
-    bytes: Vec<u8>,
+pub(crate) struct SavedState {
+    file: TensorFile,
     /// Its scalars.
     pub progress: Progress,
 }
 
-impl<'a> SavedState<'a> {
+impl SavedState {
     /// Reads and checks a state.
-    pub fn open(path: &'a Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    pub fn open(path: &Path) -> Result<Self> {
         let fail = |reason: String| Error::Resume {
             run: path.to_owned(),
             reason: format!(
                 "{reason}; the checkpoints of the run can still start a new one (model.pretrained)"
             ),
         };
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| fail(format!("no whole state: {e}")))?;
-        SafeTensors::deserialize(&bytes).map_err(|e| fail(format!("no whole state: {e}")))?;
-        let scalars = header.metadata().as_ref().and_then(|m| m.get(PROGRESS));
-        let scalars = scalars.ok_or_else(|| fail(format!("its metadata lacks `{PROGRESS}`")))?;
+        let file = TensorFile::open(path).map_err(|e| fail(format!("no whole state: {e}")))?;
+        let scalars =
+            file.metadata().get(PROGRESS).ok_or_else(|| fail(format!("its metadata lacks `{PROGRESS}`")))?;
         let progress = serde_json::from_str(scalars).map_err(|e| {
             fail(format!("its `{PROGRESS}` cannot be read ({e}), perhaps from another version"))
         })?;
-        Ok(Self { path, bytes, progress })
+        Ok(Self { file, progress })
     }
 
     /// Copies one vector out.
     pub fn fill(&self, name: &str, out: &mut [f32]) -> Result<()> {
-        let fail = |reason: String| Error::Resume { run: self.path.to_owned(), reason };
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| fail(e.to_string()))?;
-        let tensor = tensors.tensor(name).map_err(|_| fail(format!("the state lacks `{name}`")))?;
-        let (values, rest) = tensor.data().as_chunks::<4>();
-        if values.len() != out.len() || !rest.is_empty() {
-            let reason = format!("`{name}` has {} values, this run needs {}", values.len(), out.len());
-            return Err(fail(reason));
-        }
-        out.iter_mut().zip(values).for_each(|(o, v)| *o = f32::from_le_bytes(*v));
-        Ok(())
+        Ok(self.file.fill(name, out)?)
     }
 }

@@ -1,17 +1,15 @@
 //! Reading safetensors files by timm's tensor names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use half::{bf16, f16};
 use mlcls_engine::{Graph, Weights};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
+use super::tensors::{TensorFile, copy};
 use crate::error::{Error, Mismatch, Result, nearest_of};
 use crate::model::Model;
 
-/// A safetensors file in memory, checked to be whole.
+/// A file of weights in memory, checked to be whole.
 ///
 /// Tensors are float32, float16 or bfloat16, in timm's layouts and under timm's names.
 ///
@@ -32,17 +30,8 @@ use crate::model::Model;
 /// # Ok(())
 /// # }
 /// ```
-pub struct WeightFile {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl std::fmt::Debug for WeightFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WeightFile").field("path", &self.path).field("bytes", &self.bytes.len()).finish()
-    }
-}
+#[derive(Debug)]
+pub struct WeightFile(TensorFile);
 
 /// What [`WeightFile::backbone`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,22 +46,14 @@ impl WeightFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Format`] where the file is truncated, has bytes too many or is something else.
+    /// Those of [`TensorFile::open`].
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let format = |e: safetensors::SafeTensorError| Error::Format {
-            path: path.to_owned(),
-            reason: format!("{e} ({} bytes)", bytes.len()),
-        };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-        SafeTensors::deserialize(&bytes).map_err(format)?;
-        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-        Ok(Self { path: path.to_owned(), bytes, metadata })
+        TensorFile::open(path).map(Self)
     }
 
     /// The file's text metadata, by key.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
+        self.0.metadata()
     }
 
     /// All weights of a graph.
@@ -113,8 +94,7 @@ impl WeightFile {
         wanted: impl Fn(&str) -> bool,
         skip: impl Fn(&str) -> bool,
     ) -> Result<LoadReport> {
-        let file = SafeTensors::deserialize(&self.bytes)
-            .map_err(|e| Error::Format { path: self.path.clone(), reason: e.to_string() })?;
+        let file = self.0.parse()?;
         let mut result = weights.clone();
         let mut mismatch = Mismatch::default();
         let mut names = BTreeSet::new();
@@ -131,16 +111,20 @@ impl WeightFile {
                 continue;
             };
             let Some((_, out)) = result.tensor_mut(graph, name) else { continue };
-            if let Err(reason) = copy(&tensor, shape, out) {
+            let copied = if tensor.shape() == shape {
+                copy(&tensor, out).and_then(|()| all_finite(out))
+            } else {
+                Err(format!("expected shape {shape:?}, found {:?}", tensor.shape()))
+            };
+            if let Err(reason) = copied {
                 mismatch.wrong.push(format!("{name}: {reason}"));
             }
         }
 
         let mut skipped = vec![];
         let missing: Vec<&str> = mismatch.missing.iter().map(String::as_str).collect();
-        let mut found = file.names();
-        found.sort_unstable();
-        for name in found {
+        for name in &self.0.names()? {
+            let name = name.as_str();
             if names.contains(name) || name.ends_with(".num_batches_tracked") {
                 continue;
             }
@@ -155,7 +139,11 @@ impl WeightFile {
         }
         if !mismatch.is_empty() {
             let model = graph.name().to_owned();
-            return Err(Error::Mismatch { path: self.path.clone(), model, mismatch: Box::new(mismatch) });
+            return Err(Error::Mismatch {
+                path: self.0.path().to_owned(),
+                model,
+                mismatch: Box::new(mismatch),
+            });
         }
         *weights = result;
         Ok(LoadReport { loaded: names.len(), skipped })
@@ -167,26 +155,9 @@ pub(crate) fn is_head(name: &str) -> bool {
     name.starts_with("head.")
 }
 
-fn copy(tensor: &TensorView<'_>, shape: &[usize], out: &mut [f32]) -> std::result::Result<(), String> {
-    if tensor.shape() != shape {
-        return Err(format!("expected shape {shape:?}, found {:?}", tensor.shape()));
-    }
-    let data = tensor.data();
-    match tensor.dtype() {
-        Dtype::F32 => convert(data, out, f32::from_le_bytes),
-        Dtype::F16 => convert(data, out, |b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => convert(data, out, |b| bf16::from_le_bytes(b).to_f32()),
-        other => return Err(format!("expected f32, f16 or bf16, found {other:?}")),
-    }
-    match out.iter().filter(|v| !v.is_finite()).count() {
+fn all_finite(values: &[f32]) -> std::result::Result<(), String> {
+    match values.iter().filter(|v| !v.is_finite()).count() {
         0 => Ok(()),
-        n => Err(format!("{n} of {} values are NaN or infinite", out.len())),
-    }
-}
-
-fn convert<const N: usize>(data: &[u8], out: &mut [f32], decode: impl Fn([u8; N]) -> f32) {
-    let (values, _) = data.as_chunks::<N>();
-    for (out, bytes) in out.iter_mut().zip(values) {
-        *out = decode(*bytes);
+        n => Err(format!("{n} of {} values are NaN or infinite", values.len())),
     }
 }

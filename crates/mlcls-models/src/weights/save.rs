@@ -1,4 +1,4 @@
-//! Writing safetensors files.
+//! Writing weights, and any file, as one change.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,15 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use mlcls_engine::{Graph, Weights};
-use serde_json::{Map, Value, json};
 
+use super::tensors::write_tensors;
 use crate::error::{Error, Result};
 
-/// Writes weights as float32 under timm's names, with text metadata; the file appears whole or not at all.
-///
-/// The same weights and metadata give the same bytes. The format is safetensors 0.x: the header's length as u64, the
-/// header as JSON padded to 8 bytes, then the tensors, all little-endian. (The safetensors crate's own writer keeps
-/// metadata in a hash map, so its bytes differ from run to run.)
+/// Writes weights as float32 under timm's names with [`write_tensors`].
 ///
 /// # Errors
 /// [`Error::Io`]; a file that was there before is then untouched.
@@ -24,33 +20,7 @@ pub fn save_weights(
     weights: &Weights,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let header = header(graph, weights, metadata);
-    write_atomic(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
-        for (_, _, values) in weights.tensors(graph) {
-            for value in values {
-                out.write_all(&value.to_le_bytes())?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn header(graph: &Graph, weights: &Weights, metadata: &BTreeMap<String, String>) -> String {
-    let mut header = Map::new();
-    if !metadata.is_empty() {
-        header.insert("__metadata__".to_owned(), json!(metadata));
-    }
-    let mut start = 0;
-    for (name, shape, values) in weights.tensors(graph) {
-        let end = start + 4 * values.len();
-        header.insert(name.to_owned(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]}));
-        start = end;
-    }
-    let mut text = Value::Object(header).to_string();
-    text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
-    text
+    write_tensors(path, &weights.tensors(graph).collect::<Vec<_>>(), metadata)
 }
 
 /// Writes a file so that at any moment, even after a power cut, `path` holds all of the old content or all of the new:

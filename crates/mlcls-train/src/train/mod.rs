@@ -62,9 +62,9 @@ pub(crate) fn start(
     sink: &mut dyn EventSink,
     stop: &StopFlag,
 ) -> Result<RunSummary> {
-    cards::write(dir, &setup)?;
     setup.announce(sink);
-    let weights = setup.initial_weights(sink)?;
+    let weights = setup.initial_weights(sink)?; // may fail, and a run folder is then of no use
+    cards::write(dir, &setup)?;
     let mut run = Run::new(&setup, dir, weights, 0, sink, stop)?;
     run.save_state()?;
     run.go()
