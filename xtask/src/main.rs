@@ -2,6 +2,7 @@
 
 mod bench_cpu;
 mod ci;
+mod profile;
 mod shell;
 mod tidy;
 
@@ -25,6 +26,8 @@ enum Chore {
     Tidy,
     /// Measure training and inference on the CPU, beside PyTorch where it is given.
     BenchCpu(bench_cpu::Args),
+    /// Show where the time of a step goes, stage by stage, beside the floor that this machine allows.
+    Profile(profile::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::BenchCpu(args) => bench_cpu::run(&args),
+        Chore::Profile(args) => profile::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,10 +14,12 @@ mod infer;
 mod kernels;
 mod op;
 mod parallel;
+mod profile;
 mod program;
 #[cfg(test)]
 mod reference;
 mod rng;
+mod roofline;
 mod train;
 mod weights;
 
@@ -29,5 +31,7 @@ pub use graph::{
 };
 pub use infer::InferPlan;
 pub use op::{InferModule, TrainOp};
+pub use profile::{Profile, StageProfile, Work};
+pub use roofline::Roofline;
 pub use train::TrainPlan;
 pub use weights::Weights;

@@ -188,6 +188,8 @@ pub enum Stage {
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     pub stages: Vec<Stage>,
+    /// The node that each stage stands for.
+    pub origins: Vec<NodeId>,
     pub values: Vec<Value>,
     pub norms: Vec<Norm>,
     pub gates: Vec<Gate>,
@@ -212,6 +214,7 @@ impl Program {
         let mut lowered: Vec<Lowered> = Vec::with_capacity(graph.nodes().len());
         for (index, node) in graph.nodes().iter().enumerate() {
             let l = p.node(graph, index, node, &lowered, &uses)?;
+            p.origins.resize(p.stages.len(), NodeId(index));
             lowered.push(l);
         }
         let Lowered::View(view) = lowered[graph.output().0] else {

@@ -128,11 +128,14 @@ pub fn fold_stage(
     }
 }
 
-/// Lets a convolution whose only reader is the sum right behind it add the shortcut itself.
-pub fn fuse(program: &Program, stages: Vec<Folded>) -> Vec<Folded> {
-    let mut out: Vec<Folded> = Vec::with_capacity(stages.len());
-    for stage in stages {
-        if let (Folded::Add(add), Some(Folded::Conv { conv, residual, act, .. })) = (&stage, out.last_mut()) {
+/// Lets a convolution whose only reader is the sum right behind it add the shortcut itself. Stages come with the number of
+/// the program's stage that they stand for.
+pub fn fuse(program: &Program, stages: Vec<(usize, Folded)>) -> Vec<(usize, Folded)> {
+    let mut out: Vec<(usize, Folded)> = Vec::with_capacity(stages.len());
+    for (index, stage) in stages {
+        if let (Folded::Add(add), Some((_, Folded::Conv { conv, residual, act, .. }))) =
+            (&stage, out.last_mut())
+        {
             let alone = program.values[conv.out].consumers.len() == 1;
             if conv.out == add.branch.value && alone && *act == Activation::Identity {
                 *residual = Some(add.shortcut.value);
@@ -140,7 +143,7 @@ pub fn fuse(program: &Program, stages: Vec<Folded>) -> Vec<Folded> {
                 continue;
             }
         }
-        out.push(stage);
+        out.push((index, stage));
     }
     out
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, check};
 use crate::graph::{Activation, Graph, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::{Scratch, Shared, for_each};
+use crate::profile::{self, Clock, Profile, StageProfile, Way, Work};
 use crate::program::*;
 use crate::weights::Weights;
 use fold::{Folded, fold_stage, fuse};
@@ -20,7 +21,10 @@ use image::Image;
 /// packed copy of the weights, so later changes of `weights` have no effect on it.
 #[derive(Debug)]
 pub struct InferPlan {
-    stages: Vec<Folded>,
+    /// Each with the number of the program's stage that it stands for.
+    stages: Vec<(usize, Folded)>,
+    profile: Vec<StageProfile>,
+    clock: Clock,
     isa: Isa,
     max: usize,
     input: Shape,
@@ -54,6 +58,8 @@ impl InferPlan {
         check("parameters", graph.param_len(), weights.params.len())?;
         check("running statistics", graph.buffer_len(), weights.buffers.len())?;
         let mut program = Program::lower(graph)?;
+        let mut profile = profile::stages(graph, &program);
+        profile.iter_mut().for_each(|s| s.backward = Work::default());
         // Gates become values of their own.
         let gates: Vec<ValueId> = program
             .gates
@@ -69,13 +75,18 @@ impl InferPlan {
             .collect();
         let stages = fuse(
             &program,
-            program.stages.iter().map(|s| fold_stage(&program, weights, isa, s, &gates)).collect(),
+            program
+                .stages
+                .iter()
+                .map(|s| fold_stage(&program, weights, isa, s, &gates))
+                .enumerate()
+                .collect(),
         );
 
         // A value lives from the stage that writes it to the last that reads it.
         let mut wishes: Vec<Wish> =
             program.values.iter().map(|v| Wish { len: v.shape.len(), from: usize::MAX, to: 0 }).collect();
-        for (time, stage) in stages.iter().enumerate() {
+        for (time, (_, stage)) in stages.iter().enumerate() {
             for id in stage.touched() {
                 wishes[id].from = wishes[id].from.min(time);
                 wishes[id].to = wishes[id].to.max(time);
@@ -92,6 +103,8 @@ impl InferPlan {
         let (output, features) = (slot(program.output), program.features.map(slot));
         Ok(Self {
             stages,
+            clock: Clock::new(profile.len()),
+            profile,
             isa,
             max: batch,
             input: graph.input_shape(),
@@ -110,6 +123,17 @@ impl InferPlan {
         self.max
     }
 
+    /// Where the time of all runs since the last [`reset_profile`](Self::reset_profile) went, per image and summed over
+    /// threads.
+    pub fn profile(&self) -> Profile {
+        self.clock.read(&self.profile)
+    }
+
+    /// Forgets the times so far.
+    pub fn reset_profile(&mut self) {
+        self.clock = Clock::new(self.profile.len());
+    }
+
     /// Logits `[n, classes]` of `n` images of uint8 RGB NHWC pixels.
     pub fn run(&mut self, pixels: &[u8], n: usize) -> Result<&[f32]> {
         if n == 0 || n > self.max {
@@ -119,21 +143,24 @@ impl InferPlan {
         let out = Shared::new(self.out.as_mut_ptr());
         let features_out = Shared::new(self.features_out.as_mut_ptr());
         let plan = &*self;
-        for_each(n, |i| {
+        let image = |i: usize| {
             let mut memory = Scratch::take(plan.scratch_len);
             let mut image = Image {
                 plan,
                 memory: &mut memory,
                 pixels: &pixels[i * plan.input.len()..][..plan.input.len()],
             };
-            plan.stages.iter().for_each(|s| image.stage(s));
+            for (index, stage) in &plan.stages {
+                plan.clock.stage(*index, Way::Forward, || image.stage(stage));
+            }
             let slots = [(Some(plan.output), out), (plan.features, features_out)];
             for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
                 let from = image.value(slot.value, slot.len);
                 // SAFETY: row i of the output, which this image alone writes.
                 unsafe { to.at(i * slot.len).copy_from_nonoverlapping(from.as_ptr(), slot.len) };
             }
-        });
+        };
+        plan.clock.whole(n, || for_each(n, image));
         self.ran = n;
         Ok(&self.out[..n * self.output.len])
     }

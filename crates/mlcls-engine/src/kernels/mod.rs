@@ -4,5 +4,6 @@ pub mod act;
 pub mod cosine;
 pub mod depthwise;
 pub mod gemm;
+pub mod roof;
 pub mod rows;
 pub mod simd;

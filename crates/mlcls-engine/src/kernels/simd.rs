@@ -32,6 +32,17 @@ impl Isa {
         Self::Scalar
     }
 
+    /// Its name, as users read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+
     /// Every instruction set that this processor can run, for tests.
     #[cfg(test)]
     pub fn available() -> Vec<Self> {

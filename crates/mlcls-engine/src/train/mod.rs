@@ -17,6 +17,7 @@ use crate::error::{Error, Result, check};
 use crate::graph::{Graph, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::for_each;
+use crate::profile::{self, Clock, Profile, StageProfile, Way};
 use crate::program::{Norm, Program, Stage};
 use places::Places;
 use step::{Step, norm_backward, norm_forward, norm_identity};
@@ -59,6 +60,8 @@ pub struct TrainPlan {
     last: Option<(usize, u64)>,
     /// That pass's pixels, which the first convolution's weight gradient needs again.
     pixels: Vec<u8>,
+    stages: Vec<StageProfile>,
+    clock: Clock,
 }
 
 impl TrainPlan {
@@ -84,6 +87,8 @@ impl TrainPlan {
             buffer_len: graph.buffer_len(),
             last: None,
             pixels: vec![0; batch * graph.input_shape().len()],
+            stages: profile::stages(graph, &program),
+            clock: Clock::new(program.stages.len()),
             program,
             places,
         };
@@ -106,6 +111,16 @@ impl TrainPlan {
     /// Bytes of the arena, which holds everything that a step needs but the parameters and a few tiles per thread.
     pub fn arena_bytes(&self) -> usize {
         4 * self.arena.len()
+    }
+
+    /// Where the time of all passes since the last [`reset_profile`](Self::reset_profile) went, per image.
+    pub fn profile(&self) -> Profile {
+        self.clock.read(&self.stages)
+    }
+
+    /// Forgets the times so far.
+    pub fn reset_profile(&mut self) {
+        self.clock = Clock::new(self.stages.len());
     }
 
     fn step<'a>(&'a self, n: usize, seed: u64, params: &'a [f32], pixels: &'a [u8]) -> Step<'a> {
@@ -143,23 +158,29 @@ impl TrainPlan {
         self.pixels[..pixels.len()].copy_from_slice(pixels);
         self.last = Some((n, seed));
         let step = self.step(n, seed, params, &self.pixels);
-        pack_weights(&step);
-        for (index, stage) in self.program.stages.iter().enumerate() {
-            match stage {
-                Stage::Conv(s) => conv::forward(&step, s, index),
-                Stage::Depthwise(s) => depthwise::forward(&step, s, index),
-                Stage::Squeeze(s) => squeeze::forward(&step, s),
-                Stage::Add(s) => join::add_forward(&step, s),
-                Stage::Pool(s) => join::pool_forward(&step, s),
-                Stage::PRelu(s) => join::prelu_forward(&step, s),
-                Stage::Dropout(s) => join::dropout_forward(&step, s),
-                Stage::Cosine(s) => cosine::forward(&step, s),
+        self.clock.whole(n, || {
+            self.clock.packing(|| pack_weights(&step));
+            for (index, stage) in self.program.stages.iter().enumerate() {
+                self.clock.stage(index, Way::Forward, || self.stage_forward(&step, index, stage, buffers));
             }
-            if let Some((norm, rows)) = self.norm_behind(stage) {
-                norm_forward(&step, norm, rows, buffers);
-            }
-        }
+        });
         Ok(self.output(n))
+    }
+
+    fn stage_forward(&self, step: &Step, index: usize, stage: &Stage, buffers: &mut [f32]) {
+        match stage {
+            Stage::Conv(s) => conv::forward(step, s, index),
+            Stage::Depthwise(s) => depthwise::forward(step, s, index),
+            Stage::Squeeze(s) => squeeze::forward(step, s),
+            Stage::Add(s) => join::add_forward(step, s),
+            Stage::Pool(s) => join::pool_forward(step, s),
+            Stage::PRelu(s) => join::prelu_forward(step, s),
+            Stage::Dropout(s) => join::dropout_forward(step, s),
+            Stage::Cosine(s) => cosine::forward(step, s),
+        }
+        if let Some((norm, rows)) = self.norm_behind(stage) {
+            norm_forward(step, norm, rows, buffers);
+        }
     }
 
     /// The batch-norm behind a stage's output, and its rows per image.
@@ -194,22 +215,28 @@ impl TrainPlan {
         unsafe {
             step.grad(self.program.output).get().copy_from_nonoverlapping(dlogits.as_ptr(), dlogits.len())
         };
-        for (index, stage) in self.program.stages.iter().enumerate().rev() {
-            if let Some((norm, rows)) = self.norm_behind(stage) {
-                norm_backward(&step, norm, rows, grads);
+        self.clock.whole(0, || {
+            for (index, stage) in self.program.stages.iter().enumerate().rev() {
+                self.clock.stage(index, Way::Backward, || self.stage_backward(&step, index, stage, grads));
             }
-            match stage {
-                Stage::Conv(s) => conv::backward(&step, s, index, grads),
-                Stage::Depthwise(s) => depthwise::backward(&step, s, index, grads),
-                Stage::Squeeze(s) => squeeze::backward(&step, s, grads),
-                Stage::Add(s) => join::add_backward(&step, s, index),
-                Stage::Pool(s) => join::pool_backward(&step, s, index),
-                Stage::PRelu(s) => join::prelu_backward(&step, s, index, grads),
-                Stage::Dropout(s) => join::dropout_backward(&step, s, index),
-                Stage::Cosine(s) => cosine::backward(&step, s, index, grads),
-            }
-        }
+        });
         Ok(())
+    }
+
+    fn stage_backward(&self, step: &Step, index: usize, stage: &Stage, grads: &mut [f32]) {
+        if let Some((norm, rows)) = self.norm_behind(stage) {
+            norm_backward(step, norm, rows, grads);
+        }
+        match stage {
+            Stage::Conv(s) => conv::backward(step, s, index, grads),
+            Stage::Depthwise(s) => depthwise::backward(step, s, index, grads),
+            Stage::Squeeze(s) => squeeze::backward(step, s, grads),
+            Stage::Add(s) => join::add_backward(step, s, index),
+            Stage::Pool(s) => join::pool_backward(step, s, index),
+            Stage::PRelu(s) => join::prelu_backward(step, s, index, grads),
+            Stage::Dropout(s) => join::dropout_backward(step, s, index),
+            Stage::Cosine(s) => cosine::backward(step, s, index, grads),
+        }
     }
 }
 

@@ -1,0 +1,122 @@
+//! Where the time of a training step or of inference goes, stage by stage, beside the floor that this machine allows.
+//!
+//!     cargo run --release -p mlcls-train --example profile -- mobilenetv3_large_100 train 32
+//!
+//! Arguments: MODEL train|infer BATCH [SIZE [REPETITIONS]]. Prints Markdown: a table of stages, one of kinds, and what lies
+//! in the training plan's memory. `RAYON_NUM_THREADS` sets the threads.
+
+use std::collections::BTreeMap;
+
+use mlcls_engine::{InferPlan, Profile, Roofline, TrainPlan, Weights, Work};
+use mlcls_models::{ModelOptions, build};
+
+const CLASSES: usize = 20;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [model, mode, batch, rest @ ..] = &args[..] else {
+        return Err("MODEL train|infer BATCH [SIZE [REPETITIONS]]".into());
+    };
+    let batch: usize = batch.parse()?;
+    let size: usize = rest.first().map_or(Ok(224), |s| s.parse())?;
+    let repetitions: usize = rest.get(1).map_or(Ok(5), |s| s.parse())?;
+    let model = build(model, &ModelOptions { classes: CLASSES, size, ..Default::default() })?;
+    let mut weights = Weights::init(&model.graph, 0);
+    let pixels: Vec<u8> =
+        (0..batch * size * size * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+
+    let roof = Roofline::measure();
+    let threads = rayon::current_num_threads();
+    println!("{}, {mode}, batch {batch}, {size} px, {threads} threads, {}", model.name, roof.isa);
+    println!("limits of this machine: {:.0} GFLOP/s, {:.1} GB/s\n", roof.flops * 1e-9, roof.bytes * 1e-9);
+
+    let profile = match mode.as_str() {
+        "infer" => {
+            let mut plan = InferPlan::new(&model.graph, &weights, batch)?;
+            plan.run(&pixels, batch)?;
+            plan.reset_profile();
+            for _ in 0..repetitions {
+                plan.run(&pixels, batch)?;
+            }
+            let mut profile = plan.profile();
+            // Threads share the work, so each second of the clock is as many seconds of threads.
+            profile.seconds *= threads as f64;
+            let one =
+                Roofline { flops: roof.flops / threads as f64, bytes: roof.bytes / threads as f64, ..roof };
+            print(&profile, one);
+            return Ok(());
+        }
+        "train" => {
+            let mut plan = TrainPlan::new(&model.graph, batch)?;
+            let mut grads = vec![0.0; weights.params.len()];
+            let dlogits = vec![0.01; batch * CLASSES];
+            for repetition in 0..repetitions + 1 {
+                if repetition == 1 {
+                    plan.reset_profile();
+                }
+                plan.forward(&weights.params, &mut weights.buffers, &pixels, batch, 0)?;
+                plan.backward(&weights.params, &dlogits, &mut grads)?;
+            }
+            println!("arena {:.0} MB\n", plan.arena_bytes() as f64 * 1e-6);
+            plan.profile()
+        }
+        other => return Err(format!("mode {other}: expected train or infer").into()),
+    };
+    print(&profile, roof);
+    Ok(())
+}
+
+fn print(profile: &Profile, roof: Roofline) {
+    let floor = |w: &Work| w.floor(roof.flops, roof.bytes);
+    let us = |seconds: f64| format!("{:.0}", seconds * 1e6);
+    println!("Microseconds per image. The floor is the larger of operations and bytes over the limits.\n");
+    println!("| stage | kind | output | MFLOP | forward | floor | backward | floor | gap | share |");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let mut kinds: BTreeMap<&str, [f64; 5]> = BTreeMap::new();
+    for s in &profile.stages {
+        let (f, b) = (&s.forward, &s.backward);
+        let gap = f.seconds + b.seconds - floor(f) - floor(b);
+        println!(
+            "| {} | {} | {}x{}x{} | {:.1} | {} | {} | {} | {} | {} | {:.1} % |",
+            s.name,
+            s.kind,
+            s.output.h,
+            s.output.w,
+            s.output.c,
+            f.flops * 1e-6,
+            us(f.seconds),
+            us(floor(f)),
+            us(b.seconds),
+            us(floor(b)),
+            us(gap),
+            100.0 * (f.seconds + b.seconds) / profile.seconds
+        );
+        let sums = kinds.entry(&s.kind).or_default();
+        let shares = [f.seconds, floor(f), b.seconds, floor(b), f.flops + b.flops];
+        sums.iter_mut().zip(shares).for_each(|(sum, v)| *sum += v);
+    }
+    println!("\n| kind | forward | floor | backward | floor | gap | share | GFLOP/s |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let row = |name: &str, [f, ff, b, bf, flops]: [f64; 5]| {
+        let rate = flops / (f + b) * 1e-9;
+        let (gap, share) = (us(f + b - ff - bf), 100.0 * (f + b) / profile.seconds);
+        println!(
+            "| {name} | {} | {} | {} | {} | {gap} | {share:.1} % | {rate:.0} |",
+            us(f),
+            us(ff),
+            us(b),
+            us(bf)
+        );
+    };
+    let mut total = [0.0; 5];
+    for (kind, sums) in &kinds {
+        row(kind, *sums);
+        total.iter_mut().zip(sums).for_each(|(t, v)| *t += v);
+    }
+    row("packing of weights", [profile.packing, 0.0, 0.0, 0.0, 0.0]);
+    row("outside", [profile.outside(), 0.0, 0.0, 0.0, 0.0]);
+    row("all stages", total);
+    println!("\n{} images, {:.1} images/s", profile.images, 1.0 / profile.seconds);
+}
