@@ -73,6 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     rates.sort_by(f64::total_cmp);
-    println!("{{\"median_img_per_s\": {:.2}}}", rates[rates.len() / 2]);
+    let median = (rates[(rates.len() - 1) / 2] + rates[rates.len() / 2]) / 2.0;
+    println!("{{\"median_img_per_s\": {median:.2}}}");
     Ok(())
 }

@@ -171,7 +171,7 @@ fn stage(args: &Args, target: &Path) -> Result<Stage> {
         (_, true) => None,
         (Some(program), _) => Some(Python::existing(program)?),
         (None, false) => Python::installed(&target.join("bench-venv"))
-            .inspect_err(|error| println!("no rivals, mlcls runs alone: {error:#}"))
+            .inspect_err(|error| println!("mlcls runs alone: {error:#} (--python FILE names another Python)"))
             .ok(),
     };
     if let Some(library) = &args.jemalloc {

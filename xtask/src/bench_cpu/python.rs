@@ -40,11 +40,16 @@ impl Python {
                 "installing PyTorch, onnxruntime and OpenVINO into {} (once; some 3 GB, minutes)",
                 folder.display()
             );
-            quiet(shell::command("python3", &["-m", "venv", "--clear"]).arg(folder))?;
+            quiet(shell::command("python3", &["-m", "venv", "--clear"]).arg(folder))
+                .context("python3 made no virtual environment")?;
             let pip = ["-m", "pip", "install", "--quiet", "--retries", "2", "--timeout", "30"];
             quiet(
-                Command::new(&program).args(pip).arg("--requirement").arg(shell::root().join(REQUIREMENTS)),
-            )?;
+                Command::new(&program)
+                    .args(pip)
+                    .args(["--requirement", REQUIREMENTS])
+                    .current_dir(shell::root()),
+            )
+            .with_context(|| format!("pip could not install {REQUIREMENTS}"))?;
             std::fs::write(&stamp, wanted)?;
         }
         Self::existing(&program)
@@ -73,19 +78,17 @@ fn rival(python: &Path, verb: &str) -> Command {
     command
 }
 
-/// Runs a command without showing what it prints; the error has the last line of that.
+/// Runs a command without showing what it prints; the error is the last line of that.
 fn quiet(command: &mut Command) -> Result<()> {
-    let line = shell::words(command);
-    let output = command.output().with_context(|| format!("cannot start {line}"))?;
+    let output = command.output().with_context(|| format!("cannot start {}", shell::words(command)))?;
     if output.status.success() {
         return Ok(());
     }
     let printed = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&printed);
-    let said = text.lines().rev().find(|l| !l.trim().is_empty());
-    match said {
-        Some(said) => bail!("{line}: {said}"),
-        None => bail!("{line} ended with {}", output.status),
+    match text.lines().rev().find(|l| !l.trim().is_empty()) {
+        Some(said) => bail!("{said}"),
+        None => bail!("{} ended with {}", shell::words(command), output.status),
     }
 }
 
@@ -107,7 +110,7 @@ mod tests {
     fn a_quiet_command_fails_with_its_last_line() {
         let sh = |script: &str| quiet(Command::new("sh").args(["-c", script]));
         assert!(sh("echo hello").is_ok());
-        assert!(sh("echo one; echo two >&2; exit 1").unwrap_err().to_string().ends_with(": two"));
+        assert!(sh("echo one; echo two >&2; exit 1").unwrap_err().to_string() == "two");
         assert!(
             quiet(&mut Command::new("no-such-program")).unwrap_err().to_string().contains("cannot start")
         );
