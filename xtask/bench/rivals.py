@@ -6,8 +6,8 @@
     rivals.py run torch|torch-compile|onnxruntime|openvino --model M --mode train|sam|infer
               --batch 32 --size 224 --threads 2 --reps 7 [--warmup 2] [--onnx FILE]
 
-`run` is one contestant in one process, so that its peak memory is its own. It prints a JSON line per timed step and a last one
-with the median, both in images per second. The inference engines read the file that `export` made in another process and never
+`run` is one contestant in one process, so that its peak memory is its own. It prints a JSON line per timed step, in images per
+second, and a last one with the median and the peak in MB. The inference engines read the file that `export` made in another process and never
 load PyTorch.
 
 Everybody works on the network that `examples/step_speed.rs` times: timm's backbone, OTX's head for 20 labels, single precision,
@@ -168,7 +168,14 @@ def run(args):
         step()
         rates.append(args.batch / (time.perf_counter() - began))
         print(json.dumps({"img_per_s": round(rates[-1], 2)}), flush=True)
-    print(json.dumps({"median_img_per_s": round(statistics.median(rates), 2)}), flush=True)
+    print(json.dumps({"median_img_per_s": round(statistics.median(rates), 2), "peak_mb": peak_mb()}), flush=True)
+
+
+def peak_mb():
+    """The kernel's high-water mark of this process's resident memory, in MB of 10^6 bytes."""
+    with open("/proc/self/status") as status:
+        kb = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    return round(kb * 1024 / 1e6, 1)
 
 
 def export(args):

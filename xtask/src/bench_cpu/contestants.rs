@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::cases::{Case, Mode};
-use super::measure::{Sample, measure, watch};
+use super::measure::{Sample, finish, measure};
 use super::python::Python;
 
 /// A program.
@@ -137,7 +137,7 @@ impl Contestant {
                 let done = compiled(case, stage, python);
                 if !done.is_file() {
                     let mut command = self.command(case, 1, stage, python);
-                    watch(&mut command, &stage.cache, stage.limit)?;
+                    finish(&mut command, &stage.cache, stage.limit)?;
                     std::fs::write(&done, "")?;
                 }
             }
@@ -147,7 +147,7 @@ impl Contestant {
                     let mut command = python.rival("export");
                     command.args(["--model", &case.model, "--batch", &case.batch.to_string()]);
                     command.args(["--size", &case.size.to_string(), "--onnx"]).arg(&onnx);
-                    watch(&mut command, &stage.cache, stage.limit)?;
+                    finish(&mut command, &stage.cache, stage.limit)?;
                 }
             }
             _ => {}

@@ -16,30 +16,23 @@ pub struct Sample {
     pub peak_mb: f64,
 }
 
-/// Runs a contestant, which prints its median last, for at most `limit`. What it prints stays in `logs` until the next run.
+/// Runs a contestant for at most `limit`. What it prints stays in `logs` until the next run.
 pub fn measure(command: &mut Command, logs: &Path, limit: Duration) -> Result<Sample> {
-    let (printed, peak_mb) = watch(command, logs, limit)?;
-    let images_per_second = median(&printed).context("printed no median")?;
-    Ok(Sample { images_per_second, peak_mb })
+    result(&finish(command, logs, limit)?).context("printed no result")
 }
 
-/// Runs a program to its end; returns what it printed and its peak memory in MB. The error is short enough for a table.
-pub fn watch(command: &mut Command, logs: &Path, limit: Duration) -> Result<(String, f64)> {
-    let line = shell::words(command);
+/// Runs a program to its end and returns what it printed. The error is short enough for a table.
+pub fn finish(command: &mut Command, logs: &Path, limit: Duration) -> Result<String> {
     // Files rather than pipes: nobody has to empty them, and a child's child that lives on does not hold them open.
     let [out, err] = ["stdout.log", "stderr.log"].map(|name| logs.join(name));
     let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
     command.stdout(create(&out)?).stderr(create(&err)?);
     let began = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("cannot start {line}"))?;
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak_mb = 0f64;
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", shell::words(command)))?;
     let ended = loop {
         if let Some(ended) = child.try_wait()? {
             break ended;
         }
-        // The kernel's own high-water mark, so that a look now and then misses only the last moments.
-        peak_mb = peak_mb.max(high_water_mb(&std::fs::read_to_string(&status).unwrap_or_default()));
         if began.elapsed() > limit {
             child.kill()?;
             child.wait()?;
@@ -51,13 +44,7 @@ pub fn watch(command: &mut Command, logs: &Path, limit: Duration) -> Result<(Str
     if !ended.success() {
         bail!("{}", reason(ended, &read(&err)?));
     }
-    Ok((read(&out)?, peak_mb))
-}
-
-/// `VmHWM` of a process's status file in MB of 10^6 bytes; 0 once the process has ended.
-fn high_water_mb(status: &str) -> f64 {
-    let kb = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-    kb.map_or(0.0, |kb: f64| kb * 1024.0 / 1e6)
+    Ok(read(&out)?)
 }
 
 /// Why a program failed, in one line: the last thing it said (of a Python traceback, the error), or how it ended.
@@ -75,11 +62,13 @@ fn reason(ended: ExitStatus, errors: &str) -> String {
     if short.is_empty() { ended.to_string() } else { short }
 }
 
-/// The number of the last line that has a median.
-fn median(printed: &str) -> Option<f64> {
-    let value =
-        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["median_img_per_s"].as_f64();
-    printed.lines().rev().find_map(value)
+/// The last line that is a result. Contestants report their own peak, since a watcher would miss that of a short run.
+fn result(printed: &str) -> Option<Sample> {
+    printed.lines().rev().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let number = |name: &str| line[name].as_f64();
+        Some(Sample { images_per_second: number("median_img_per_s")?, peak_mb: number("peak_mb")? })
+    })
 }
 
 /// Least, median and most; none of nothing.
@@ -101,11 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn the_last_median_counts_and_memory_is_seen() {
-        let script = r#"echo '{"img_per_s": 3}'; echo noise; echo '{"median_img_per_s": 2.5}'; sleep 0.3"#;
+    fn the_last_result_counts() {
+        let script = r#"echo '{"img_per_s": 3}'; echo noise; echo '{"median_img_per_s": 2.5, "peak_mb": 70.1}'; echo bye"#;
         let sample = sh(script, Duration::from_secs(20)).unwrap();
-        assert_eq!(sample.images_per_second, 2.5);
-        assert!(sample.peak_mb > 0.1, "{sample:?}");
+        assert_eq!(sample, Sample { images_per_second: 2.5, peak_mb: 70.1 });
     }
 
     #[test]
@@ -115,7 +103,7 @@ mod tests {
         assert_eq!(message(traceback), "ImportError: no torch");
         assert_eq!(message("echo what a pity >&2; exit 3"), "what a pity");
         assert_eq!(message("exit 3"), "exit status: 3");
-        assert_eq!(message("true"), "printed no median");
+        assert_eq!(message("true"), "printed no result");
         assert!(message("printf 'a%.0s' $(seq 500) >&2; exit 1").ends_with("aaa..."));
     }
 
@@ -134,11 +122,5 @@ mod tests {
         assert_eq!(of(&[4.0, 1.0]), Some([1.0, 2.5, 4.0]));
         assert_eq!(of(&[5.0]), Some([5.0; 3]));
         assert_eq!(of(&[]), None);
-    }
-
-    #[test]
-    fn the_high_water_mark_is_read_in_megabytes() {
-        assert_eq!(high_water_mb("Name:\tx\nVmHWM:\t    1000 kB\nVmRSS:\t 10 kB\n"), 1.024);
-        assert_eq!(high_water_mb(""), 0.0);
     }
 }

@@ -44,9 +44,9 @@ pub struct Args {
     /// Threads of every contestant [default: the machine's cores]
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = positive)]
     threads: Vec<usize>,
-    /// Rounds, in each of which every contestant runs once.
-    #[arg(long, value_name = "N", default_value = "2", value_parser = positive)]
-    rounds: usize,
+    /// Rounds, in each of which every contestant runs once [default: 3; of the full suite 1, half an hour on 2 cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    rounds: Option<usize>,
     /// Timed steps of one run, after two to warm up [default: 3 of training, 11 of inference, 61 with small batches]
     #[arg(long, value_name = "N", value_parser = positive)]
     reps: Option<usize>,
@@ -91,7 +91,8 @@ pub fn run(args: &Args) -> Result<()> {
     let stage = stage(args, &target)?;
     let rivals = rivals(args, &stage);
     let out = args.out.clone().unwrap_or(target.join("bench-cpu.md"));
-    let preface = preface(args, &stage, load);
+    let rounds = args.rounds.unwrap_or(if args.suite == Some(Suite::Full) { 1 } else { 3 });
+    let preface = preface(args, rounds, &stage, load);
 
     let began = Instant::now();
     let mut all: Vec<Measured> = vec![];
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
         let rivals = rivals.iter().copied().filter(|who| who.takes(case.mode));
         let rivals = rivals.map(|who| (who, prepare(who, case, &stage))).collect();
         all.push(Measured { case: case.clone(), ours: vec![], rivals });
-        for round in 1..=args.rounds {
+        for round in 1..=rounds {
             if let Some(measured) = all.last_mut() {
                 one_round(measured, round, args.reps, &stage)?;
             }
@@ -196,7 +197,7 @@ fn rivals(args: &Args, stage: &Stage) -> Vec<Contestant> {
 }
 
 /// Everything in the report above the tables.
-fn preface(args: &Args, stage: &Stage, load: f64) -> String {
+fn preface(args: &Args, rounds: usize, stage: &Stage, load: f64) -> String {
     let rivals = match &stage.python {
         Some(python) => python.inventory(),
         None => "none".to_owned(),
@@ -206,7 +207,7 @@ fn preface(args: &Args, stage: &Stage, load: f64) -> String {
         args.reps.map_or("3 steps of training, 11 or 61 of inference".to_owned(), |n| format!("{n} steps"));
     format!(
         "# Speed and memory on a CPU, beside PyTorch, onnxruntime and OpenVINO\n\n\
-         Each measurement is a process of its own, {rounds} rounds in which all take turns, {reps} per run after two to warm up.\n\
+         Each measurement is a process of its own, {rounds} round{s} in which all take turns, {reps} per run after two to warm up.\n\
          Images/s are medians (least to most) over rounds; peak MB is the process's largest resident memory. In the first table\n\
          \"ours is\" is mlcls' images per second over those of the round's fastest rival, whichever that was, and memory is compared\n\
          with PyTorch as installed; in the second both are against the contestant of the line; ratios are medians over rounds.\n\
@@ -214,7 +215,7 @@ fn preface(args: &Args, stage: &Stage, load: f64) -> String {
          beforehand. All compute in single precision. A step of training is forward, loss, backward and SGD; sam has two passes.\n\n\
          {machine}{versions}- rivals: {rivals}{jemalloc}\n- load before the start: {load:.2}\n\n\
          ```\n{command}\n```\n",
-        rounds = args.rounds,
+        s = if rounds == 1 { "" } else { "s" },
         machine = machine::describe(),
         versions = machine::versions(),
         command = command_line(std::env::args().skip(1)),
