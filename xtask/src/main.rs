@@ -24,8 +24,8 @@ enum Chore {
     Ci(ci::Args),
     /// Check conventions that no compiler knows: file lengths, docs, licences, links.
     Tidy,
-    /// Measure training and inference on the CPU, beside PyTorch where it is given.
-    BenchCpu(bench_cpu::Args),
+    /// Measure training and inference on the CPU, beside PyTorch, onnxruntime and OpenVINO.
+    BenchCpu(Box<bench_cpu::Args>),
     /// Show where the time of a step goes, stage by stage, beside the floor that this machine allows.
     Profile(profile::Args),
 }

@@ -3,7 +3,7 @@
 //!     cargo run --release -p mlcls-train --example step_speed -- mobilenetv3_large_100 train 32
 //!
 //! Arguments: MODEL train|sam|infer BATCH [SIZE [REPETITIONS]]. Prints one JSON line per repetition and a last one with the
-//! median. `RAYON_NUM_THREADS` sets the threads.
+//! median and the process's peak memory in MB. `RAYON_NUM_THREADS` sets the threads.
 
 use std::time::Instant;
 
@@ -73,6 +73,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     rates.sort_by(f64::total_cmp);
-    println!("{{\"median_img_per_s\": {:.2}}}", rates[rates.len() / 2]);
+    let median = (rates[(rates.len() - 1) / 2] + rates[rates.len() / 2]) / 2.0;
+    println!("{{\"median_img_per_s\": {median:.2}, \"peak_mb\": {:.1}}}", peak_mb()?);
     Ok(())
+}
+
+/// The kernel's high-water mark of this process's resident memory, in MB of 10^6 bytes.
+fn peak_mb() -> Result<f64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    Ok(kb.ok_or("no VmHWM in /proc/self/status")?.parse::<f64>()? * 1024.0 / 1e6)
 }
