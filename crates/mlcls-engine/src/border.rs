@@ -6,7 +6,7 @@ use crate::graph::{Shape, Window};
 use crate::kernels::depthwise::Tap;
 
 /// Elements of an input tile: with the output tile and a panel of weights it stays in a 1 MiB second-level cache.
-const TILE: usize = 48 << 10;
+const TILE: usize = 112 << 10;
 
 /// Rows of a tile: a multiple of every micro-kernel's rows where it can be.
 pub fn tile_rows(k: usize, n: usize) -> usize {

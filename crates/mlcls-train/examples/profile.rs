@@ -41,11 +41,12 @@ fn main() -> Outcome {
                 plan.run(&pixels, batch)?;
             }
             let mut profile = plan.profile();
+            let rate = 1.0 / profile.seconds;
             // Threads share the work, so each second of the clock is as many seconds of threads.
             profile.seconds *= threads as f64;
             let one =
                 Roofline { flops: roof.flops / threads as f64, bytes: roof.bytes / threads as f64, ..roof };
-            print(&profile, one);
+            print(&profile, one, rate);
             return Ok(());
         }
         "train" => {
@@ -64,11 +65,12 @@ fn main() -> Outcome {
         }
         other => return Err(format!("mode {other}: expected train or infer").into()),
     };
-    print(&profile, roof);
+    let rate = 1.0 / profile.seconds;
+    print(&profile, roof, rate);
     Ok(())
 }
 
-fn print(profile: &Profile, roof: Roofline) {
+fn print(profile: &Profile, roof: Roofline, images_per_second: f64) {
     let floor = |w: &Work| w.floor(roof.flops, roof.bytes);
     let us = |seconds: f64| format!("{:.0}", seconds * 1e6);
     println!("Microseconds per image. The floor is the larger of operations and bytes over the limits.\n");
@@ -118,5 +120,5 @@ fn print(profile: &Profile, roof: Roofline) {
     row("packing of weights", [profile.packing, 0.0, 0.0, 0.0, 0.0]);
     row("outside", [profile.outside(), 0.0, 0.0, 0.0, 0.0]);
     row("all stages", total);
-    println!("\n{} images, {:.1} images/s", profile.images, 1.0 / profile.seconds);
+    println!("\n{} images, {images_per_second:.1} images/s", profile.images);
 }

@@ -113,24 +113,56 @@ pub struct GradRow {
     pub dw: *mut f32,
 }
 
+/// Rows `first..first + R` of the kernel at once: enough independent sums to hide the latency of a multiply-add.
 #[inline(always)]
-unsafe fn weight_gradient_k<S: Simd, const K: usize>(g: &GradRow) {
+unsafe fn weight_gradient_rows<S: Simd, const K: usize, const R: usize>(
+    g: &GradRow,
+    first: usize,
+    at: usize,
+    lanes: usize,
+) {
     // SAFETY: the caller's contract.
     unsafe {
-        channels!(S, g.c, |at, lanes| {
-            for ky in 0..K {
-                let mut acc = [S::splat(0.0); K];
-                let x = g.x.add(ky * g.x_row + at);
-                for i in 0..g.count {
-                    let dy = load!(S, g.dy.add(i * g.c + at), lanes);
-                    let x = x.add(i * g.x_step);
-                    for (kx, v) in acc.iter_mut().enumerate() {
-                        *v = S::fma(dy, load!(S, x.add(kx * g.c), lanes), *v);
-                    }
+        let mut sums = [[S::splat(0.0); K]; R];
+        let mut x = g.x.add(first * g.x_row + at);
+        for i in 0..g.count {
+            let dy = load!(S, g.dy.add(i * g.c + at), lanes);
+            for (ky, row) in sums.iter_mut().enumerate() {
+                let x = x.add(ky * g.x_row);
+                for (kx, v) in row.iter_mut().enumerate() {
+                    *v = S::fma(dy, load!(S, x.add(kx * g.c), lanes), *v);
                 }
-                for (kx, v) in acc.iter().enumerate() {
-                    let to = g.dw.add((ky * K + kx) * g.c + at);
-                    store!(S, to, S::add(*v, load!(S, to, lanes)), lanes);
+            }
+            x = x.add(g.x_step);
+        }
+        for (ky, row) in sums.iter().enumerate() {
+            for (kx, v) in row.iter().enumerate() {
+                let to = g.dw.add(((first + ky) * K + kx) * g.c + at);
+                store!(S, to, S::add(*v, load!(S, to, lanes)), lanes);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn weight_gradient_k<S: Simd, const K: usize>(g: &GradRow) {
+    // SAFETY: the caller's contract; rows stay below K.
+    unsafe {
+        channels!(S, g.c, |at, lanes| {
+            // As many rows as the sums have registers for, which are 32 for 16 lanes and 16 for fewer.
+            match (K, S::LANES) {
+                (1, _) => weight_gradient_rows::<S, K, 1>(g, 0, at, lanes),
+                (3, _) => weight_gradient_rows::<S, K, 3>(g, 0, at, lanes),
+                (5, 16) => weight_gradient_rows::<S, K, 5>(g, 0, at, lanes),
+                (5, _) => {
+                    weight_gradient_rows::<S, K, 2>(g, 0, at, lanes);
+                    weight_gradient_rows::<S, K, 2>(g, 2, at, lanes);
+                    weight_gradient_rows::<S, K, 1>(g, 4, at, lanes);
+                }
+                _ => {
+                    for ky in 0..K {
+                        weight_gradient_rows::<S, K, 1>(g, ky, at, lanes);
+                    }
                 }
             }
         });

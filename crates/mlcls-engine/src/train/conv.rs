@@ -1,16 +1,19 @@
 //! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel
 //! gathers them (im2col) from the image with its border of zeros.
 
+use std::ops::Range;
+
+use super::places::PackPlace;
 use super::step::{Step, Target, for_parts};
 use crate::border::{Padded, tap_major, tile_rows};
 use crate::graph::Shape;
 use crate::kernels::gemm::{Panels, Product, gemm, pack};
 use crate::kernels::rows;
-use crate::parallel::Scratch;
+use crate::parallel::{Scratch, Shared, for_ranges};
 use crate::program::{Conv, Norm, Source};
 
-/// Packs the weights of this step. `slot` says where forward and backward panels lie.
-pub fn pack_weights(step: &Step, conv: &Conv, slot: (usize, usize)) {
+/// Packs the weights of this step.
+pub fn pack_weights(step: &Step, conv: &Conv, place: PackPlace) {
     let w = &step.params[conv.weight.clone()];
     let (cin, taps, cout) = (conv.input.c, conv.window.kernel * conv.window.kernel, conv.output.c);
     let k = cin * taps;
@@ -19,10 +22,10 @@ pub fn pack_weights(step: &Step, conv: &Conv, slot: (usize, usize)) {
     let len = |k, n| crate::kernels::gemm::packed_len(step.isa, k, n);
     // SAFETY: the places of this stage's panels have these lengths and belong to it alone.
     unsafe {
-        let forward = std::slice::from_raw_parts_mut(step.arena.at(slot.0), len(k, cout));
+        let forward = std::slice::from_raw_parts_mut(step.arena.at(place.forward), len(k, cout));
         pack(step.isa, k, cout, |l, o| at(o, l), forward);
         if matches!(conv.src, Source::View(_)) {
-            let backward = std::slice::from_raw_parts_mut(step.arena.at(slot.1), len(cout, k));
+            let backward = std::slice::from_raw_parts_mut(step.arena.at(place.backward), len(cout, k));
             pack(step.isa, cout, k, at, backward);
         }
     }
@@ -41,7 +44,7 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
             step.clear_sums(p, 0, 2 * conv.output.c);
         }
         let first_row = images.start * rows_out;
-        for_tiles(step, conv, p, |tile| {
+        for_tiles(step, conv, p, None, |tile| {
             let out = step.value(conv.out).at(tile.row * conv.output.c);
             let product = Product {
                 m: tile.rows,
@@ -50,7 +53,7 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
                 a: tile.a,
                 a_row: tile.a_row,
                 a_col: 1,
-                b: Panels::Packed(step.arena.at(step.places.packs[stage].0)),
+                b: Panels::Packed(step.arena.at(step.places.packs[stage].forward)),
                 c: out,
                 c_row: conv.output.c,
                 accumulate: false,
@@ -85,50 +88,44 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         Source::Pixels { .. } => None,
     };
     let target = view.map(|v| step.target(stage, v));
+    let whole = step.places.whole[stage];
+    let keep = whole.then(|| Shared::new(step.arena.at(step.places.whole_input)));
     for_parts(step, |p| {
         let dw = step.part_weight(p);
-        // SAFETY: the part's weight place holds this stage's weights; sums hold 2 c doubles.
+        // SAFETY: the part's weight place holds this stage's weights where it is used; sums hold 2 c doubles.
         let bias_sums = unsafe {
-            dw.write_bytes(0, conv.weight.len());
+            dw.write_bytes(0, if whole { 0 } else { conv.weight.len() });
             step.clear_sums(p, 2, cout)
         };
         if let Some(t) = &target {
             t.begin(p, 0);
         }
         let rows_max = tile_rows(k, cout);
-        let mut dy_tile = Scratch::take(rows_max * cout);
+        let mut dy_tile = Scratch::take(if whole { 0 } else { rows_max * cout });
         let mut col_tile = Scratch::take(if conv.window.is_point() { 0 } else { rows_max * k });
         let mut border = Border::new(conv, target.is_some());
-        for_tiles(step, conv, p, |tile| {
+        for_tiles(step, conv, p, keep, |tile| {
             let offset = tile.row * cout;
             let image = tile.row / conv.output.pixels();
-            let d = step.grad(conv.out).at(offset).cast_const();
+            let d = step.grad(conv.out).at(offset);
             // SAFETY: all rows are inside this part's images; scratch tiles hold the largest tile.
             unsafe {
                 let dy = match step.load_grad(conv.out, image) {
-                    None => d,
+                    None => d.cast_const(),
                     Some(g) => {
                         let y = step.value(conv.out).at(offset);
-                        rows::gradient(step.isa, dy_tile.as_mut_ptr(), d, y, tile.rows, cout, &g);
-                        dy_tile.as_ptr()
+                        let to = if whole { d } else { dy_tile.as_mut_ptr() };
+                        rows::gradient(step.isa, to, d, y, tile.rows, cout, &g);
+                        to.cast_const()
                     }
                 };
                 if conv.bias.is_some() {
                     rows::column_sums(step.isa, dy, tile.rows, cout, bias_sums);
                 }
-                let weight = Product {
-                    m: cout,
-                    n: k,
-                    k: tile.rows,
-                    a: dy,
-                    a_row: 1,
-                    a_col: cout,
-                    b: Panels::Rows(tile.a, tile.a_row),
-                    c: dw,
-                    c_row: k,
-                    accumulate: true,
-                };
-                gemm(step.isa, &weight);
+                if !whole {
+                    let x = Panels::Rows(tile.a, tile.a_row);
+                    gemm(step.isa, &weight_product(dy, cout, 0..cout, tile.rows, x, k, dw, true));
+                }
                 let Some(t) = &target else { return };
                 let mut data = Product {
                     m: tile.rows,
@@ -137,7 +134,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
                     a: dy,
                     a_row: cout,
                     a_col: 1,
-                    b: Panels::Packed(step.arena.at(step.places.packs[stage].1)),
+                    b: Panels::Packed(step.arena.at(step.places.packs[stage].backward)),
                     c: t.grad.at(tile.row * conv.input.c),
                     c_row: k,
                     accumulate: t.accumulate,
@@ -156,13 +153,69 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         });
     });
     let dst = &mut grads[conv.weight.clone()];
-    step.reduce_weight(conv.weight.len(), dst, |i| tap_major(i, conv.input.c, taps));
+    if whole {
+        whole_batch_weight(step, conv, dst);
+    } else {
+        step.reduce_weight(conv.weight.len(), dst, |i| tap_major(i, conv.input.c, taps));
+    }
     if let Some(bias) = &conv.bias {
         step.collect_sums(2, cout, |i, v| grads[bias.start + i] = v as f32);
     }
     if let Some(v) = view {
         step.collect_target(stage, v, 0);
     }
+}
+
+/// `dw[couts, k] (+)= dy[rows, couts]^T x[rows, k]`; `dw` starts at the first of `couts`.
+fn weight_product(
+    dy: *const f32,
+    cout: usize,
+    couts: Range<usize>,
+    rows: usize,
+    x: Panels,
+    k: usize,
+    dw: *mut f32,
+    accumulate: bool,
+) -> Product {
+    Product {
+        m: couts.len(),
+        n: k,
+        k: rows,
+        a: dy.wrapping_add(couts.start),
+        a_row: 1,
+        a_col: cout,
+        b: x,
+        c: dw,
+        c_row: k,
+        accumulate,
+    }
+}
+
+/// Output channels whose weight gradient a thread takes at a time over the whole batch.
+const COUTS: usize = 48;
+
+/// Rows that it takes at a time: a panel of them stays in a first-level cache.
+const ROWS: usize = 256;
+
+/// The weight gradient of a 1x1 convolution whose gradient and activated input all lie in memory: threads share the output
+/// channels, so there are no partial gradients to add up.
+fn whole_batch_weight(step: &Step, conv: &Conv, dst: &mut [f32]) {
+    let (k, cout, total) = (conv.input.c, conv.output.c, step.n * conv.output.pixels());
+    let x = match &conv.src {
+        Source::View(v) if v.is_plain() => step.value(v.value),
+        Source::View(_) => Shared::new(step.arena.at(step.places.whole_input)),
+        Source::Pixels { .. } => unreachable!("a 1x1 convolution of the image itself reads a border"),
+    };
+    let (dy, dst) = (step.grad(conv.out), Shared::new(dst.as_mut_ptr()));
+    for_ranges(cout, COUTS, |couts| {
+        for from in (0..total).step_by(ROWS) {
+            let rows = ROWS.min(total - from);
+            let x = Panels::Rows(x.at(from * k), k);
+            let (dy, dw) = (dy.at(from * cout), dst.at(couts.start * k));
+            // SAFETY: `rows` rows of both maps; ranges of output channels do not overlap.
+            unsafe { gemm(step.isa, &weight_product(dy, cout, couts.clone(), rows, x, k, dw, from > 0)) };
+        }
+    });
 }
 
 /// A tile of output rows with the input rows that make it.
@@ -175,8 +228,9 @@ struct Tile {
     a_row: usize,
 }
 
-/// Calls `f` for every tile of part `p`, in order.
-fn for_tiles(step: &Step, conv: &Conv, p: usize, mut f: impl FnMut(Tile)) {
+/// Calls `f` for every tile of part `p`, in order. Where the input is made on loading, `keep` is where all of it goes, or else
+/// it is forgotten tile by tile.
+fn for_tiles(step: &Step, conv: &Conv, p: usize, keep: Option<Shared<f32>>, mut f: impl FnMut(Tile)) {
     let images = step.images(p);
     let (cin, out_pixels) = (conv.input.c, conv.output.pixels());
     let k = cin * conv.window.kernel * conv.window.kernel;
@@ -185,16 +239,18 @@ fn for_tiles(step: &Step, conv: &Conv, p: usize, mut f: impl FnMut(Tile)) {
         let src = step.value(view.value);
         let mut run = |from: usize, to: usize, image: usize| {
             let load = step.load(view, image);
-            let mut scratch = Scratch::take(if load.is_some() { rows * cin } else { 0 });
+            let forgets = load.is_some() && keep.is_none();
+            let mut scratch = Scratch::take(if forgets { rows * cin } else { 0 });
             for row in (from..to).step_by(rows) {
                 let rows = rows.min(to - row);
                 let raw = src.at(row * cin).cast_const();
                 let a = match &load {
                     None => raw,
                     Some(l) => {
-                        // SAFETY: the rows are inside the value, the scratch holds a tile.
-                        unsafe { rows::activate(step.isa, scratch.as_mut_ptr(), raw, rows, cin, l) };
-                        scratch.as_ptr()
+                        let to = keep.map_or(scratch.as_mut_ptr(), |k| k.at(row * cin));
+                        // SAFETY: the rows are inside the value and the kept input, the scratch holds a tile.
+                        unsafe { rows::activate(step.isa, to, raw, rows, cin, l) };
+                        to.cast_const()
                     }
                 };
                 f(Tile { row, rows, a, a_row: cin });

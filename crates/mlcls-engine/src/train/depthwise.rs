@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::places::PackPlace;
 use super::step::{Step, for_parts};
 use crate::border::{Band, input_rows, strip_rows, window_taps};
 use crate::graph::Shape;
@@ -12,11 +13,11 @@ use crate::parallel::Scratch;
 use crate::program::{Depthwise, Norm};
 
 /// Copies the weights `[c, 1, k, k]` to `[k * k, c]`, which the kernels read along the channels.
-pub fn pack_weights(step: &Step, dw: &Depthwise, slot: usize) {
+pub fn pack_weights(step: &Step, dw: &Depthwise, place: PackPlace) {
     let w = &step.params[dw.weight.clone()];
     let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
-    // SAFETY: this stage's slot holds its weights and belongs to it alone.
-    let out = unsafe { std::slice::from_raw_parts_mut(step.arena.at(slot), w.len()) };
+    // SAFETY: this stage's place holds its weights and belongs to it alone.
+    let out = unsafe { std::slice::from_raw_parts_mut(step.arena.at(place.forward), w.len()) };
     for (t, row) in out.chunks_exact_mut(c).enumerate() {
         for (ch, v) in row.iter_mut().enumerate() {
             *v = w[ch * taps + t];
@@ -55,7 +56,7 @@ pub fn forward(step: &Step, dw: &Depthwise, stage: usize) {
     let (c, k, s) = (dw.input.c, dw.window.kernel, dw.window.stride);
     let pads = dw.window.pads;
     let strip = strip_rows(&dw.window, dw.input, dw.output.h);
-    let weights = step.arena.at(step.places.packs[stage].0);
+    let weights = step.arena.at(step.places.packs[stage].forward);
     let band_rows = (strip - 1) * s + k;
     let taps = window_taps(&dw.window, dw.input);
     let weights = crate::parallel::Shared::new(weights);
@@ -113,7 +114,7 @@ pub fn backward(step: &Step, dw: &Depthwise, stage: usize, grads: &mut [f32]) {
     let pads = dw.window.pads;
     let target = step.target(stage, &dw.src);
     let strip = strip_rows(&dw.window, dw.input, dw.output.h);
-    let weights = crate::parallel::Shared::new(step.arena.at(step.places.packs[stage].0));
+    let weights = crate::parallel::Shared::new(step.arena.at(step.places.packs[stage].forward));
     // Output columns that some input column needs: `(x + left) / s`, back to `(k - 1) / s` before it.
     let reach = (k - 1) / s;
     let last = (dw.input.w - 1 + pads.left) / s;

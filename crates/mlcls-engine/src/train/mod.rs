@@ -171,7 +171,7 @@ impl TrainPlan {
         match stage {
             Stage::Conv(s) => conv::forward(step, s, index),
             Stage::Depthwise(s) => depthwise::forward(step, s, index),
-            Stage::Squeeze(s) => squeeze::forward(step, s),
+            Stage::Squeeze(s) => squeeze::forward(step, s, index),
             Stage::Add(s) => join::add_forward(step, s),
             Stage::Pool(s) => join::pool_forward(step, s),
             Stage::PRelu(s) => join::prelu_forward(step, s),
@@ -230,7 +230,7 @@ impl TrainPlan {
         match stage {
             Stage::Conv(s) => conv::backward(step, s, index, grads),
             Stage::Depthwise(s) => depthwise::backward(step, s, index, grads),
-            Stage::Squeeze(s) => squeeze::backward(step, s, grads),
+            Stage::Squeeze(s) => squeeze::backward(step, s, index, grads),
             Stage::Add(s) => join::add_backward(step, s, index),
             Stage::Pool(s) => join::pool_backward(step, s, index),
             Stage::PRelu(s) => join::prelu_backward(step, s, index, grads),
@@ -244,7 +244,8 @@ impl TrainPlan {
 fn pack_weights(step: &Step) {
     for_each(step.program.stages.len(), |i| match &step.program.stages[i] {
         Stage::Conv(c) => conv::pack_weights(step, c, step.places.packs[i]),
-        Stage::Depthwise(d) => depthwise::pack_weights(step, d, step.places.packs[i].0),
+        Stage::Depthwise(d) => depthwise::pack_weights(step, d, step.places.packs[i]),
+        Stage::Squeeze(s) => squeeze::pack_weights(step, s, step.places.packs[i]),
         _ => {}
     });
 }

@@ -55,6 +55,19 @@ pub struct GatePlace {
     pub pooled_grad: usize,
 }
 
+/// Packed weights of one stage; what a stage lacks is 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackPlace {
+    /// For the forward pass: a convolution's panels, a depthwise table, squeeze-excite's first layer.
+    pub forward: usize,
+    /// The same weights for the gradient of the input.
+    pub backward: usize,
+    /// Squeeze-excite's second layer, forward.
+    pub expand: usize,
+    /// The same for the gradient of its input.
+    pub expand_backward: usize,
+}
+
 /// Memory of one part of the batch, reused by every stage.
 #[derive(Clone, Copy, Debug)]
 pub struct PartPlace {
@@ -73,9 +86,13 @@ pub struct Places {
     pub grads: Vec<usize>,
     pub norms: Vec<NormPlace>,
     pub gates: Vec<GatePlace>,
-    /// Packed weights of a stage, forward and backward.
-    pub packs: Vec<(usize, usize)>,
+    /// Packed weights of a stage.
+    pub packs: Vec<PackPlace>,
     pub parts: Vec<PartPlace>,
+    /// Stages whose weight gradient is taken in one go over the batch; see [`takes_whole_batch`].
+    pub whole: Vec<bool>,
+    /// Their activated input, where they do not read memory as it is.
+    pub whole_input: usize,
     /// Elements between the sets of [`PartPlace::sums`], in doubles.
     pub sum_stride: usize,
     pub total: usize,
@@ -127,23 +144,50 @@ impl Places {
                 Stage::Conv(c) => {
                     let k = c.input.c * c.window.kernel * c.window.kernel;
                     let back = matches!(c.src, Source::View(_));
-                    let forward = take(packed_len(isa, k, c.output.c));
-                    (forward, if back { take(packed_len(isa, c.output.c, k)) } else { 0 })
+                    PackPlace {
+                        forward: take(packed_len(isa, k, c.output.c)),
+                        backward: if back { take(packed_len(isa, c.output.c, k)) } else { 0 },
+                        ..PackPlace::default()
+                    }
                 }
                 // Weights `[k * k, c]`, which forward and backward share.
-                Stage::Depthwise(d) => (take(d.weight.len()), 0),
-                _ => (0, 0),
+                Stage::Depthwise(d) => PackPlace { forward: take(d.weight.len()), ..PackPlace::default() },
+                Stage::Squeeze(s) => {
+                    let (c, r) = (s.input.c, program.gates[s.gate].reduced);
+                    PackPlace {
+                        forward: take(packed_len(isa, c, r)),
+                        backward: take(packed_len(isa, r, c)),
+                        expand: take(packed_len(isa, r, c)),
+                        expand_backward: take(packed_len(isa, c, r)),
+                    }
+                }
+                _ => PackPlace::default(),
             })
             .collect();
-        let weight = program.stages.iter().map(stage_weight).max().unwrap_or(0);
+        let partial = program.stages.iter().filter(|s| !takes_whole_batch(s, n));
+        let weight = partial.map(stage_weight).max().unwrap_or(0);
         let channels = program.values.iter().map(|v| v.shape.c).max().unwrap_or(0);
+        let whole: Vec<bool> = program.stages.iter().map(|s| takes_whole_batch(s, n)).collect();
+        let inputs = program.stages.iter().zip(&whole).filter(|(_, whole)| **whole);
+        let whole_input = take(inputs.map(|(s, _)| n * loaded_input(s)).max().unwrap_or(0));
         // A smaller batch may have more images per part, never more parts.
         let most = (1..=n).map(part_count).max().unwrap_or(1);
         let parts = (0..most)
             .map(|_| PartPlace { weight: take(weight), origin: take(channels), sums: take(3 * 4 * channels) })
             .collect();
         let (values, grads) = (0..program.values.len()).map(|i| (offsets[2 * i], offsets[2 * i + 1])).unzip();
-        Self { values, grads, norms, gates, packs, parts, sum_stride: 2 * channels, total }
+        Self {
+            values,
+            grads,
+            norms,
+            gates,
+            packs,
+            parts,
+            whole,
+            whole_input,
+            sum_stride: 2 * channels,
+            total,
+        }
     }
 
     /// Time at which a value's gradient is first written.
@@ -159,6 +203,28 @@ fn stage_weight(stage: &Stage) -> usize {
     match stage {
         Stage::Conv(c) => c.weight.len(),
         Stage::Depthwise(d) => d.weight.len(),
+        _ => 0,
+    }
+}
+
+/// Whether a convolution's weight is so large beside its maps that a partial gradient per part would cost more than reading
+/// the maps a second time.
+fn takes_whole_batch(stage: &Stage, n: usize) -> bool {
+    match stage {
+        Stage::Conv(c) if c.window.is_point() && matches!(c.src, Source::View(_)) => {
+            part_count(n) * c.weight.len() > n * c.output.pixels() * (c.input.c + c.output.c)
+        }
+        _ => false,
+    }
+}
+
+/// Elements per image of a convolution's input that are made on loading.
+fn loaded_input(stage: &Stage) -> usize {
+    match stage {
+        Stage::Conv(c) => match &c.src {
+            Source::View(v) if !v.is_plain() => c.input.len(),
+            _ => 0,
+        },
         _ => 0,
     }
 }

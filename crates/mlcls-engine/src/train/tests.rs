@@ -97,7 +97,8 @@ fn compare(graph: &Graph, n: usize, isa: Isa) {
             };
             let slope = (at(1.0) - at(-1.0)) / (2.0 * h);
             let got: f64 = g.iter().zip(direction).map(|(g, v)| g * v / length).sum();
-            let bound = 3e-4 * norm.max(1e-2);
+            // A shift in front of a batch-norm has no gradient: what is left of it is rounding.
+            let bound = if norm < 1e-4 { 1e-5 } else { 3e-5 * norm };
             assert!(
                 (got - slope).abs() < bound,
                 "{isa:?} n={n} {} {what}: {got}, expected {slope}",
@@ -111,7 +112,8 @@ fn compare(graph: &Graph, n: usize, isa: Isa) {
 fn values_statistics_and_gradients_equal_the_slow_truth() {
     for isa in Isa::available() {
         compare(&zoo(19, Activation::HardSwish, 5, Padding::Symmetric), 3, isa);
-        compare(&zoo(16, Activation::Silu, 3, Padding::Same), 2, isa);
+        // Not two images: their difference, which is all that the head's batch-norm then sees, has lost half its digits.
+        compare(&zoo(16, Activation::Silu, 3, Padding::Same), 3, isa);
         compare(&zoo(17, Activation::Silu, 5, Padding::Same), 9, isa);
         compare(&zoo(9, Activation::HardSwish, 7, Padding::Symmetric), 4, isa);
     }
