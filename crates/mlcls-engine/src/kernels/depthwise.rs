@@ -66,21 +66,25 @@ unsafe fn block<S: Simd, const N: usize>(r: &Row, taps: &[Tap], first: usize, at
 unsafe fn stencil_row<S: Simd>(r: &Row, taps: &[Tap]) {
     // SAFETY: the caller's contract.
     unsafe {
-        channels!(S, r.c, |at, lanes| {
-            let mut i = 0;
-            while i + 8 <= r.count {
+        let mut i = 0;
+        while i + 8 <= r.count {
+            channels!(S, r.c, |at, lanes| {
                 block::<S, 8>(r, taps, i, at, lanes);
-                i += 8;
-            }
-            while i + 4 <= r.count {
+            });
+            i += 8;
+        }
+        while i + 4 <= r.count {
+            channels!(S, r.c, |at, lanes| {
                 block::<S, 4>(r, taps, i, at, lanes);
-                i += 4;
-            }
-            while i < r.count {
+            });
+            i += 4;
+        }
+        while i < r.count {
+            channels!(S, r.c, |at, lanes| {
                 block::<S, 1>(r, taps, i, at, lanes);
-                i += 1;
-            }
-        });
+            });
+            i += 1;
+        }
     }
 }
 
