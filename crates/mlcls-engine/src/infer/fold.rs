@@ -28,10 +28,11 @@ pub enum Folded {
     Squeeze {
         se: Squeeze,
         out: ValueId,
-        w1: Vec<f32>,
-        b1: Vec<f32>,
-        w2: Vec<f32>,
-        b2: Vec<f32>,
+        /// Both layers, packed.
+        reduce: Vec<f32>,
+        reduce_bias: Vec<f32>,
+        expand: Vec<f32>,
+        expand_bias: Vec<f32>,
     },
     Add(Add),
     Pool(Pool),
@@ -103,16 +104,19 @@ pub fn fold_stage(
             Folded::Depthwise { dw: dw.clone(), weights, bias, act: program.values[dw.out].act }
         }
         Stage::Squeeze(se) => {
-            let r = program.gates[se.gate].reduced;
-            let w2 = param(&se.expand_weight);
+            let (c, r) = (se.input.c, program.gates[se.gate].reduced);
+            let (w1, w2) = (param(&se.reduce_weight), param(&se.expand_weight));
+            let mut reduce = vec![0.0; packed_len(isa, c, r)];
+            pack(isa, c, r, |l, o| w1[o * c + l], &mut reduce);
+            let mut expand = vec![0.0; packed_len(isa, r, c)];
+            pack(isa, r, c, |l, o| w2[o * r + l], &mut expand);
             Folded::Squeeze {
                 se: se.clone(),
                 out: gates[se.gate],
-                w1: param(&se.reduce_weight).to_vec(),
-                b1: param(&se.reduce_bias).to_vec(),
-                // `[reduced, c]`, so that both layers run along contiguous channels.
-                w2: (0..r * se.input.c).map(|i| w2[i % se.input.c * r + i / se.input.c]).collect(),
-                b2: param(&se.expand_bias).to_vec(),
+                reduce,
+                reduce_bias: param(&se.reduce_bias).to_vec(),
+                expand,
+                expand_bias: param(&se.expand_bias).to_vec(),
             }
         }
         Stage::Add(add) => Folded::Add(add.clone()),

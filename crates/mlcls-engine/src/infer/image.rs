@@ -2,19 +2,21 @@
 
 use super::InferPlan;
 use super::fold::Folded;
-use crate::border::{Band, Padded, input_rows, strip_rows, tile_rows, window_taps};
-use crate::graph::Activation;
-use crate::kernels::act;
+use super::split::{SharedLoad, Split};
+use crate::border::{Band, Padded, input_rows, strip_rows, window_taps};
+use crate::graph::{Activation, Shape};
 use crate::kernels::cosine::{logits, normalise};
 use crate::kernels::depthwise::{Row, stencil};
 use crate::kernels::gemm::{Panels, Product, gemm};
 use crate::kernels::rows::{self, Load};
-use crate::parallel::Scratch;
+use crate::parallel::{Scratch, Shared, for_each};
 use crate::program::*;
 
 /// One image on its way through the net.
 pub struct Image<'a> {
     pub plan: &'a InferPlan,
+    /// Threads that share each stage; 1 where every thread has an image of its own.
+    pub spread: usize,
     pub memory: &'a mut [f32],
     pub pixels: &'a [u8],
 }
@@ -40,22 +42,21 @@ impl Image<'_> {
                 self.conv(conv, panels, bias, *act, *gate, *residual);
             }
             Folded::Depthwise { dw, weights, bias, act } => self.depthwise(dw, weights, bias, *act),
-            Folded::Squeeze { se, out, w1, b1, w2, b2 } => {
-                let c = se.input.c;
-                let pooled = mean(self.value(se.src.value, se.input.len()), c);
-                let hidden: Vec<f32> = w1
-                    .chunks_exact(c)
-                    .zip(b1)
-                    .map(|(w, b)| {
-                        act::scalar(se.act, b + w.iter().zip(&pooled).map(|(w, x)| w * x).sum::<f32>()).0
-                    })
-                    .collect();
-                let gate = self.value_mut(*out, c);
-                gate.copy_from_slice(b2);
-                for (h, w) in hidden.iter().zip(w2.chunks_exact(c)) {
-                    gate.iter_mut().zip(w).for_each(|(g, w)| *g += h * w);
+            Folded::Squeeze { se, out, reduce, reduce_bias, expand, expand_bias } => {
+                let (c, r) = (se.input.c, reduce_bias.len());
+                let mut pooled = Scratch::take(c);
+                self.mean(se.src.value, se.input, pooled.as_mut_ptr());
+                let mut hidden = Scratch::take(r);
+                let gate = self.pointer(*out, c);
+                let isa = self.plan.isa;
+                // SAFETY: vectors of c, r and c elements, panels and biases of these sizes.
+                unsafe {
+                    gemm(isa, &row_product(&pooled, reduce, r, hidden.as_mut_ptr()));
+                    let (none, bias) = (std::ptr::null(), reduce_bias.as_ptr());
+                    rows::bias_act(isa, hidden.as_mut_ptr(), 1, r, r, bias, se.act, none);
+                    gemm(isa, &row_product(&hidden, expand, c, gate));
+                    rows::bias_act(isa, gate, 1, c, c, expand_bias.as_ptr(), se.gate_act, none);
                 }
-                gate.iter_mut().for_each(|g| *g = act::scalar(se.gate_act, *g).0);
             }
             Folded::Add(a) => {
                 let len = a.shape.len();
@@ -69,8 +70,8 @@ impl Image<'_> {
                 }
             }
             Folded::Pool(p) => {
-                let pooled = mean(self.value(p.src.value, p.input.len()), p.input.c);
-                self.value_mut(p.out, p.input.c).copy_from_slice(&pooled);
+                let out = self.pointer(p.out, p.input.c);
+                self.mean(p.src.value, p.input, out);
             }
             Folded::PRelu { prelu, slope } => {
                 self.copy(prelu.src.value, prelu.out, prelu.shape.len());
@@ -91,6 +92,25 @@ impl Image<'_> {
         self.memory.copy_within(from..from + len, to);
     }
 
+    /// Runs `f` for every part, on all threads where they share the stage.
+    fn split(spread: usize, parts: usize, f: impl Fn(usize) + Sync + Send) {
+        if spread > 1 { for_each(parts, f) } else { (0..parts).for_each(f) }
+    }
+
+    /// Mean of each channel of a map into `out`.
+    fn mean(&mut self, src: ValueId, shape: Shape, out: *mut f32) {
+        let (isa, c) = (self.plan.isa, shape.c);
+        let (src, out) = (Shared::new(self.pointer(src, shape.len())), Shared::new(out));
+        // A cache line at least, so that threads do not share one.
+        let width = c.div_ceil(self.spread).next_multiple_of(16);
+        Self::split(self.spread, c.div_ceil(width), |part| {
+            let at = part * width;
+            let width = width.min(c - at);
+            // SAFETY: the channels of this part in every row, and in `out`.
+            unsafe { rows::mean(isa, src.at(at), shape.pixels(), c, width, out.at(at)) }
+        });
+    }
+
     fn conv(
         &mut self,
         conv: &Conv,
@@ -103,19 +123,17 @@ impl Image<'_> {
         let isa = self.plan.isa;
         let (cin, cout, pixels) = (conv.input.c, conv.output.c, conv.output.pixels());
         let k = cin * conv.window.kernel * conv.window.kernel;
-        let tile = tile_rows(k, cout);
-        let out = self.pointer(conv.out, pixels * cout);
-        let residual = residual.map(|id| self.pointer(id, pixels * cout).cast_const());
+        let out = Shared::new(self.pointer(conv.out, pixels * cout));
+        let residual = residual.map(|id| Shared::new(self.pointer(id, pixels * cout)));
         let src = match &conv.src {
-            Source::View(v) => Some(self.pointer(v.value, conv.input.len()).cast_const()),
+            Source::View(v) => Some(Shared::new(self.pointer(v.value, conv.input.len()))),
             Source::Pixels { .. } => None,
         };
         let padded = Padded::new(conv.input, conv.output, conv.window);
         let in_place = src.filter(|_| conv.window.is_point());
         let mut image = Scratch::take(if in_place.is_some() { 0 } else { padded.len() });
-        let mut cols = Scratch::take(if in_place.is_some() && gate.is_none() { 0 } else { tile * k });
         let (zeros, gate) = match gate {
-            Some(g) => (vec![0.0; cin], Some(self.value(g, cin).as_ptr())),
+            Some(g) => (vec![0.0; cin], Some(self.value(g, cin))),
             None => (vec![], None),
         };
         if in_place.is_none() {
@@ -124,74 +142,90 @@ impl Image<'_> {
                 (Source::Pixels { mean, std }, _) => padded.fill_pixels(self.pixels, mean, std, &mut image),
                 (_, Some(src)) => padded.fill(&mut image, |y, dst| {
                     // SAFETY: row y of the input and of the padded image.
-                    unsafe { dst.copy_from_nonoverlapping(src.add(y * row_len), row_len) }
+                    unsafe { dst.copy_from_nonoverlapping(src.at(y * row_len), row_len) }
                 }),
                 (_, None) => unreachable!("a view has memory"),
             }
         }
-        for from in (0..pixels).step_by(tile) {
-            let rows = tile.min(pixels - from);
-            // SAFETY: rows `from..from + rows` of the input, output and residual; the scratch holds a tile.
+        let image = &image[..];
+        let split = Split::new(isa, self.spread, pixels, k, cout, in_place.is_some());
+        let gated = Load {
+            scale: gate.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            shift: zeros.as_ptr(),
+            act: Activation::Identity,
+            gate: std::ptr::null(),
+        };
+        let gated = SharedLoad(gated);
+        Self::split(self.spread, split.parts(), |part| {
+            let (rows, cols) = split.part(part);
+            let gathers = in_place.is_none() || gate.is_some();
+            let mut tile = Scratch::take(if gathers { rows.len() * k } else { 0 });
+            // SAFETY: these rows of the input, these rows and columns of the output and of the residual; the scratch holds
+            // the tile.
             unsafe {
-                let a = match (in_place, gate) {
-                    (Some(src), None) => src.add(from * cin),
-                    (Some(src), Some(gate)) => {
-                        let view = Load {
-                            scale: gate,
-                            shift: zeros.as_ptr(),
-                            act: Activation::Identity,
-                            gate: std::ptr::null(),
-                        };
-                        rows::activate(isa, cols.as_mut_ptr(), src.add(from * cin), rows, cin, &view);
-                        cols.as_ptr()
+                let a = match in_place {
+                    Some(src) if gate.is_none() => src.at(rows.start * cin).cast_const(),
+                    Some(src) => {
+                        let load = gated.get();
+                        rows::activate(
+                            isa,
+                            tile.as_mut_ptr(),
+                            src.at(rows.start * cin),
+                            rows.len(),
+                            cin,
+                            load,
+                        );
+                        tile.as_ptr()
                     }
-                    (None, _) => {
-                        padded.gather(&image, from..from + rows, &mut cols);
-                        cols.as_ptr()
+                    None => {
+                        padded.gather(image, rows.clone(), &mut tile);
+                        tile.as_ptr()
                     }
                 };
-                let c = out.add(from * cout);
+                let c = out.at(rows.start * cout + cols.start);
                 let product = Product {
-                    m: rows,
-                    n: cout,
+                    m: rows.len(),
+                    n: cols.len(),
                     k,
                     a,
                     a_row: k,
                     a_col: 1,
-                    b: Panels::Packed(panels.as_ptr()),
+                    b: Panels::Packed(panels[cols.start * k..].as_ptr()),
                     c,
                     c_row: cout,
                     accumulate: false,
                 };
                 gemm(isa, &product);
-                let residual = residual.map_or(std::ptr::null(), |r| r.add(from * cout));
-                rows::bias_act(isa, c, rows, cout, bias.as_ptr(), act, residual);
+                let residual =
+                    residual.map_or(std::ptr::null(), |r| r.at(rows.start * cout + cols.start).cast_const());
+                let bias = bias[cols.start..].as_ptr();
+                rows::bias_act(isa, c, rows.len(), cols.len(), cout, bias, act, residual);
             }
-        }
+        });
     }
 
     fn depthwise(&mut self, dw: &Depthwise, weights: &[f32], bias: &[f32], act: Activation) {
         let isa = self.plan.isa;
         let (c, s) = (dw.input.c, dw.window.stride);
-        let src = self.pointer(dw.src.value, dw.input.len()).cast_const();
-        let out = self.pointer(dw.out, dw.output.len());
-        let strip = strip_rows(&dw.window, dw.input, dw.output.h);
+        let src = Shared::new(self.pointer(dw.src.value, dw.input.len()));
+        let out = Shared::new(self.pointer(dw.out, dw.output.len()));
+        let strip = strip_rows(&dw.window, dw.input, dw.output.h).min(dw.output.h.div_ceil(self.spread));
         let taps = window_taps(&dw.window, dw.input);
-        let mut band = Band::new(dw.input, dw.window.pads.left, dw.window.pads.right);
-        let mut memory = Scratch::take(((strip - 1) * s + dw.window.kernel) * band.stride());
         let row_len = dw.input.w * c;
-        for first in (0..dw.output.h).step_by(strip) {
-            let o = first..(first + strip).min(dw.output.h);
+        Self::split(self.spread, dw.output.h.div_ceil(strip), |part| {
+            let mut band = Band::new(dw.input, dw.window.pads.left, dw.window.pads.right);
+            let mut memory = Scratch::take(((strip - 1) * s + dw.window.kernel) * band.stride());
+            let o = part * strip..((part + 1) * strip).min(dw.output.h);
             let need = input_rows(&dw.window, &o);
             band.fill(need.start, need.end, &mut memory, |y, dst| {
                 // SAFETY: row y of the input and of the band.
-                unsafe { dst.copy_from_nonoverlapping(src.add(y * row_len), row_len) }
+                unsafe { dst.copy_from_nonoverlapping(src.at(y * row_len), row_len) }
             });
             for (i, y) in o.enumerate() {
                 let row = Row {
                     src: memory[i * s * band.stride()..].as_ptr(),
                     src_step: s * c,
-                    dst: out.wrapping_add(y * dw.output.w * c),
+                    dst: out.at(y * dw.output.w * c),
                     dst_step: c,
                     count: dw.output.w,
                     c,
@@ -201,20 +235,16 @@ impl Image<'_> {
                 // SAFETY: the band holds the rows and columns under every window of this output row.
                 unsafe {
                     stencil(isa, &row, &taps);
-                    rows::bias_act(isa, row.dst, dw.output.w, c, bias.as_ptr(), act, std::ptr::null());
+                    rows::bias_act(isa, row.dst, dw.output.w, c, c, bias.as_ptr(), act, std::ptr::null());
                 }
             }
-        }
+        });
     }
 }
 
-/// Mean of each channel over the rows.
-fn mean(x: &[f32], c: usize) -> Vec<f32> {
-    let mut sum = vec![0.0; c];
-    for row in x.chunks_exact(c) {
-        sum.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-    }
-    let share = c as f32 / x.len() as f32;
-    sum.iter_mut().for_each(|s| *s *= share);
-    sum
+/// `y[n] = x B` for one row and packed B.
+fn row_product(x: &[f32], panels: &[f32], n: usize, y: *mut f32) -> Product {
+    let b = Panels::Packed(panels.as_ptr());
+    let k = x.len();
+    Product { m: 1, n, k, a: x.as_ptr(), a_row: k, a_col: 1, b, c: y, c_row: n, accumulate: false }
 }

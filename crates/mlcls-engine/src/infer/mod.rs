@@ -3,6 +3,7 @@
 
 mod fold;
 mod image;
+mod split;
 
 use crate::arena::{Wish, place};
 use crate::error::{Error, Result, check};
@@ -143,10 +144,14 @@ impl InferPlan {
         let out = Shared::new(self.out.as_mut_ptr());
         let features_out = Shared::new(self.features_out.as_mut_ptr());
         let plan = &*self;
+        let threads = rayon::current_num_threads();
+        // Fewer images than threads: one after the other, each on all threads.
+        let spread = if n < threads { threads } else { 1 };
         let image = |i: usize| {
             let mut memory = Scratch::take(plan.scratch_len);
             let mut image = Image {
                 plan,
+                spread,
                 memory: &mut memory,
                 pixels: &pixels[i * plan.input.len()..][..plan.input.len()],
             };
@@ -160,7 +165,7 @@ impl InferPlan {
                 unsafe { to.at(i * slot.len).copy_from_nonoverlapping(from.as_ptr(), slot.len) };
             }
         };
-        plan.clock.whole(n, || for_each(n, image));
+        plan.clock.whole(n, || if spread > 1 { (0..n).for_each(image) } else { for_each(n, image) });
         self.ran = n;
         Ok(&self.out[..n * self.output.len])
     }
@@ -203,6 +208,27 @@ mod tests {
                 let one = pixels.len() / 5;
                 assert_eq!(plan.run(&pixels[4 * one..], 1).unwrap(), &got[4 * 6..]);
                 assert!(plan.run(&pixels, 7).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        for isa in Isa::available() {
+            let graph = zoo(33, Activation::HardSwish, 5, Padding::Same);
+            let weights = random_weights(&graph, 3);
+            let pixels = random_pixels(&graph, 3, 5);
+            let run = |threads: usize, n: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut plan = InferPlan::with_isa(&graph, &weights, 3, isa).unwrap();
+                let pixels = &pixels[..n * pixels.len() / 3];
+                pool.install(|| plan.run(pixels, n).map(<[f32]>::to_vec)).unwrap()
+            };
+            for n in 1..=3 {
+                let one = run(1, n);
+                for threads in [2, 3, 7] {
+                    assert_eq!(run(threads, n), one, "{isa:?}: {n} images on {threads} threads");
+                }
             }
         }
     }

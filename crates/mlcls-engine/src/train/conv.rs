@@ -64,7 +64,8 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
                 if let Some(bias) = &conv.bias {
                     let bias = step.params[bias.clone()].as_ptr();
                     let identity = crate::graph::Activation::Identity;
-                    rows::bias_act(step.isa, out, tile.rows, conv.output.c, bias, identity, std::ptr::null());
+                    let (c, none) = (conv.output.c, std::ptr::null());
+                    rows::bias_act(step.isa, out, tile.rows, c, c, bias, identity, none);
                 }
                 if has_norm {
                     let origin = step.part_origin(p);

@@ -152,7 +152,7 @@ unsafe fn bias_act_block<S: Simd, A: Act, const N: usize>(
     lanes: usize,
     dst: *mut f32,
     rows: usize,
-    c: usize,
+    stride: usize,
     bias: *const f32,
     residual: *const f32,
 ) {
@@ -160,7 +160,7 @@ unsafe fn bias_act_block<S: Simd, A: Act, const N: usize>(
     unsafe {
         let bias = load_block::<S, N>(bias.add(at), lanes);
         for r in 0..rows {
-            let i = r * c + at;
+            let i = r * stride + at;
             let y = load_block::<S, N>(dst.add(i), lanes);
             for j in 0..N {
                 let mut v = A::value::<S>(S::add(y[j], bias[j]));
@@ -179,11 +179,12 @@ unsafe fn bias_act_act<S: Simd, A: Act>(
     dst: *mut f32,
     rows: usize,
     c: usize,
+    stride: usize,
     bias: *const f32,
     residual: *const f32,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 4, c, bias_act_block, [A], (dst, rows, c, bias, residual)) }
+    unsafe { blocks!(S, 4, c, bias_act_block, [A], (dst, rows, stride, bias, residual)) }
 }
 
 #[inline(always)]
@@ -191,20 +192,21 @@ unsafe fn bias_act_rows<S: Simd>(
     dst: *mut f32,
     rows: usize,
     c: usize,
+    stride: usize,
     bias: *const f32,
     act: Activation,
     residual: *const f32,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(act, bias_act_act::<S>(dst, rows, c, bias, residual)) }
+    unsafe { with_act!(act, bias_act_act::<S>(dst, rows, c, stride, bias, residual)) }
 }
 
 simd_kernel! {
-    /// `dst = act(dst + bias) + residual`; a null `residual` adds nothing.
+    /// `dst = act(dst + bias) + residual` for `c` channels of rows `stride` elements apart; a null `residual` adds nothing.
     ///
     /// # Safety
-    /// `dst` and `residual` must hold `rows * c` elements, `bias` `c`.
+    /// `dst` and `residual` must hold `rows` such rows, `bias` `c` elements.
     bias_act = bias_act_rows(
-        dst: *mut f32, rows: usize, c: usize, bias: *const f32, act: Activation, residual: *const f32,
+        dst: *mut f32, rows: usize, c: usize, stride: usize, bias: *const f32, act: Activation, residual: *const f32,
     )
 }

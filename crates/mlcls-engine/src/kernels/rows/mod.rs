@@ -14,7 +14,7 @@ mod sums;
 
 pub use backward::{GATED_SUMS, LoadGrad, finish, finish_gated, gradient};
 pub use forward::{Load, activate, axpy, bias_act, pool};
-pub use sums::{column_sums, moments};
+pub use sums::{column_sums, mean, moments};
 
 use super::simd::Simd;
 

@@ -1,6 +1,6 @@
 //! Sums of channels over rows, in double precision from tile to tile.
 
-use super::{add_wide, blocks, load_block};
+use super::{add_wide, blocks, load_block, store_one};
 use crate::kernels::simd::{Simd, simd_kernel};
 
 #[inline(always)]
@@ -91,4 +91,43 @@ simd_kernel! {
     /// # Safety
     /// `y` must hold `rows * c` elements and `sum` `c`.
     column_sums = column_sums_rows(y: *const f32, rows: usize, c: usize, sum: *mut f64)
+}
+
+#[inline(always)]
+unsafe fn mean_block<S: Simd, const N: usize>(
+    at: usize,
+    lanes: usize,
+    y: *const f32,
+    rows: usize,
+    stride: usize,
+    out: *mut f32,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let share = S::splat(1.0 / rows as f32);
+        let mut s = [S::splat(0.0); N];
+        for r in 0..rows {
+            let y = load_block::<S, N>(y.add(r * stride + at), lanes);
+            for j in 0..N {
+                s[j] = S::add(s[j], y[j]);
+            }
+        }
+        for (j, s) in s.into_iter().enumerate() {
+            store_one::<S, N>(out.add(at + j * S::LANES), S::mul(s, share), lanes);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn mean_rows<S: Simd>(y: *const f32, rows: usize, stride: usize, c: usize, out: *mut f32) {
+    // SAFETY: the caller's contract.
+    unsafe { blocks!(S, 4, c, mean_block, [], (y, rows, stride, out)) }
+}
+
+simd_kernel! {
+    /// The mean over the rows of `c` channels out of `stride`.
+    ///
+    /// # Safety
+    /// `y` must hold `rows` rows of `c` channels `stride` elements apart, and `out` `c`.
+    mean = mean_rows(y: *const f32, rows: usize, stride: usize, c: usize, out: *mut f32)
 }

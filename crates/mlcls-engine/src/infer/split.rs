@@ -1,0 +1,90 @@
+//! How the output of a convolution is cut into parts: tiles for one thread, or shares for several.
+
+use std::ops::Range;
+
+use crate::border::tile_rows;
+use crate::kernels::gemm::panel_width;
+use crate::kernels::rows::Load;
+use crate::kernels::simd::Isa;
+
+/// Maps with fewer pixels are shared by output channels, since their rows are too few for every thread.
+const FEW_PIXELS: usize = 96;
+
+/// Rows and columns (pixels and channels) of every part.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    pixels: usize,
+    cout: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Split {
+    /// For a product of `pixels` rows, `k` deep, with `cout` columns, shared by `spread` threads. Where the rows are `in_place`
+    /// every part may read all of them.
+    pub fn new(isa: Isa, spread: usize, pixels: usize, k: usize, cout: usize, in_place: bool) -> Self {
+        let tile = tile_rows(k, cout).min(pixels);
+        let (rows, cols) = match spread {
+            1 => (tile, cout),
+            _ if in_place && pixels < FEW_PIXELS => {
+                (tile, cout.div_ceil(spread).next_multiple_of(panel_width(isa)).min(cout))
+            }
+            _ => (tile.min(pixels.div_ceil(spread).next_multiple_of(12)), cout),
+        };
+        Self { pixels, cout, rows, cols }
+    }
+
+    /// Number of parts.
+    pub fn parts(&self) -> usize {
+        self.pixels.div_ceil(self.rows) * self.cout.div_ceil(self.cols)
+    }
+
+    /// Rows and columns of one part.
+    pub fn part(&self, part: usize) -> (Range<usize>, Range<usize>) {
+        let across = self.cout.div_ceil(self.cols);
+        let (row, col) = (part / across * self.rows, part % across * self.cols);
+        (row..(row + self.rows).min(self.pixels), col..(col + self.cols).min(self.cout))
+    }
+}
+
+/// A load whose vectors several threads read.
+pub struct SharedLoad(pub Load);
+
+// SAFETY: the vectors behind it are only read while it is used.
+unsafe impl Sync for SharedLoad {}
+// SAFETY: the same.
+unsafe impl Send for SharedLoad {}
+
+impl SharedLoad {
+    /// The load; a method, so that closures capture the whole wrapper.
+    pub fn get(&self) -> &Load {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_every_element_once() {
+        for isa in Isa::available() {
+            for (pixels, k, cout) in
+                [(49, 160, 961), (196, 40, 24), (1, 960, 1280), (12_544, 27, 16), (7, 3, 5)]
+            {
+                for spread in [1, 2, 3, 7] {
+                    for in_place in [false, true] {
+                        let split = Split::new(isa, spread, pixels, k, cout, in_place);
+                        let mut seen = vec![0u8; pixels * cout];
+                        for part in 0..split.parts() {
+                            let (rows, cols) = split.part(part);
+                            assert_eq!(cols.start % panel_width(isa), 0);
+                            rows.for_each(|r| cols.clone().for_each(|c| seen[r * cout + c] += 1));
+                        }
+                        assert!(seen.iter().all(|&n| n == 1), "{pixels} {k} {cout} {spread}");
+                    }
+                }
+            }
+        }
+    }
+}
