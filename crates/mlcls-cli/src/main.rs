@@ -11,6 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Decoders allocate a lot; measured in docs/results/build.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Train, evaluate and ship multi-label image classifiers.
 ///
 /// Begin with `mlcls demo`, or with `mlcls train DATA` on your own images.

@@ -30,13 +30,17 @@ mod error;
 mod head;
 mod mobilenetv3;
 mod model;
+mod normalization;
 mod registry;
+mod templates;
 mod weights;
 
 pub use error::{Error, Mismatch, Result};
 pub use head::{COSINE_SCALE, Head};
-pub use model::{Model, ModelOptions, Normalization, build};
-pub use registry::{Category, Entry, TASK, Template, WeightTag, find, model_names, templates, weight_tags};
+pub use model::{Model, ModelOptions, build};
+pub use normalization::Normalization;
+pub use registry::{Category, Entry, WeightTag, find, model_names, weight_tags};
+pub use templates::{TASK, Template, templates};
 pub use weights::{
     Found, Hub, LoadReport, NamedTensor, Pretrained, Source, TensorFile, Transfer, WeightFile, save_weights,
     transfer, write_atomic, write_tensors,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, nearest};
 use crate::head::Head;
-use crate::model::{ModelOptions, Normalization, Normalization as N, build};
+use crate::normalization::{Normalization, Normalization as N};
 use crate::{efficientnet, efficientnetv2, mobilenetv3};
 
 /// What a model is good at, in OTX's words.
@@ -38,7 +38,7 @@ pub struct WeightTag {
     /// timm's name, `<model>.<training>`.
     pub tag: &'static str,
     /// What the weights were trained with (timm 1.0.31). A model keeps its own default, so that OTX's recipes stay as
-    /// they are; pass this as [`ModelOptions::normalization`] to follow the weights instead.
+    /// they are; pass this as [`ModelOptions::normalization`](crate::ModelOptions::normalization) to follow the weights instead.
     pub normalization: Normalization,
     /// What they were trained on.
     pub trained_on: &'static str,
@@ -68,7 +68,7 @@ pub struct Entry {
     pub(crate) build: fn(&mut GraphBuilder, NodeId, f32) -> mlcls_engine::Result<NodeId>,
 }
 
-static ENTRIES: [Entry; 4] = [
+pub(crate) static ENTRIES: [Entry; 4] = [
     Entry {
         name: "mobilenet_v3_large",
         backbone: "mobilenetv3_large_100",
@@ -136,7 +136,7 @@ const fn tag(tag: &'static str, normalization: Normalization, trained_on: &'stat
     WeightTag { tag, normalization, trained_on }
 }
 
-const ID_PREFIX: &str = "Custom_Image_Classification_";
+pub(crate) const ID_PREFIX: &str = "Custom_Image_Classification_";
 
 /// The entry of a model by our short name, timm's name, or OTX's template name or id (upper and lower case alike).
 ///
@@ -164,67 +164,4 @@ pub fn model_names() -> impl Iterator<Item = &'static str> {
 /// The published weights of all models.
 pub fn weight_tags() -> impl Iterator<Item = &'static WeightTag> {
     ENTRIES.iter().flat_map(|e| e.weights)
-}
-
-/// A row of `mlcls find`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Template {
-    /// OTX's template id, spelt right; Lite0's is ours in the same style.
-    pub id: String,
-    /// Our short name, as `--model` takes it.
-    pub name: &'static str,
-    /// timm's name of the backbone.
-    pub backbone: &'static str,
-    /// What it is for; always `MULTI_LABEL_CLS`.
-    pub task: &'static str,
-    /// What it is good at.
-    pub category: Category,
-    /// 10⁹ operations for one image of `input_size`, a multiplication and an addition counted as two: convolutions,
-    /// linear layers and squeeze-and-excite.
-    pub gflops: f64,
-    /// 10⁶ trainable numbers in the backbone and the head's hidden layer; the class vectors come on top.
-    pub params_m: f64,
-    /// Side of the input image in pixels.
-    pub input_size: usize,
-    /// Whether it is what `mlcls train` takes when no model is named.
-    pub default: bool,
-    /// Base learning rate of its recipes.
-    pub learning_rate: f64,
-    /// Weights that it starts from, by timm's name.
-    pub pretrained: &'static str,
-}
-
-/// The task of every template.
-pub const TASK: &str = "MULTI_LABEL_CLS";
-
-/// Every model as a row of `mlcls find`, with its costs counted on its graph.
-///
-/// ```
-/// let templates = mlcls_models::templates()?;
-/// let b0 = templates.iter().find(|t| t.default).unwrap();
-/// assert_eq!(b0.id, "Custom_Image_Classification_EfficientNet-B0");
-/// assert_eq!(format!("{:.2} GFLOPs, {:.2} M", b0.gflops, b0.params_m), "0.77 GFLOPs, 4.01 M");
-/// # Ok::<(), mlcls_models::Error>(())
-/// ```
-pub fn templates() -> Result<Vec<Template>> {
-    ENTRIES.iter().map(template).collect()
-}
-
-fn template(e: &Entry) -> Result<Template> {
-    let graph = build(e.name, &ModelOptions::default())?.graph;
-    let class_vectors: usize =
-        graph.params().iter().filter(|p| p.name == "head.weight").map(|p| p.len()).sum();
-    Ok(Template {
-        id: format!("{ID_PREFIX}{}", e.title),
-        name: e.name,
-        backbone: e.backbone,
-        task: TASK,
-        category: e.category,
-        gflops: 2.0 * graph.macs() as f64 / 1e9,
-        params_m: (graph.param_len() - class_vectors) as f64 / 1e6,
-        input_size: graph.input_shape().h,
-        default: e.default,
-        learning_rate: e.learning_rate,
-        pretrained: e.weights[0].tag,
-    })
 }

@@ -10,8 +10,8 @@ use mlcls_models::{Head, Model, ModelOptions, Normalization, WeightFile, build, 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
-use crate::event::WeightsKind;
 
 /// Value of the metadata key `format`.
 const FORMAT: &str = "mlcls-checkpoint";

@@ -5,6 +5,26 @@ use rayon::prelude::*;
 
 use crate::optim::CHUNK;
 
+/// Which weights: those that are trained, or their average.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightsKind {
+    /// The weights that are trained.
+    Raw,
+    /// Their exponential moving average.
+    Ema,
+}
+
+impl WeightsKind {
+    /// Its name in checkpoints and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Ema => "ema",
+        }
+    }
+}
+
 /// Settings of the exponential moving average.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EmaConfig {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use mlcls_data::Summary;
 use serde::Serialize;
 
-use crate::history::Row;
+use crate::ema::WeightsKind;
+use crate::history::{Row, Validation};
 
 /// Takes the events of a run, in order, on the thread of the run. It should be quick: the next step waits for it.
 ///
@@ -129,50 +130,6 @@ pub struct StepInfo {
     pub eta_seconds: f64,
     /// Seconds of this epoch spent waiting for data.
     pub data_wait_seconds: f64,
-}
-
-/// Which weights: those that are trained, or their average.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightsKind {
-    /// The weights that are trained.
-    Raw,
-    /// Their exponential moving average.
-    Ema,
-}
-
-impl WeightsKind {
-    /// Its name in checkpoints and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Ema => "ema",
-        }
-    }
-}
-
-/// The numbers of one validation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Validation {
-    /// Epoch, from 1; 0 is the start.
-    pub epoch: usize,
-    /// Which weights.
-    pub weights: WeightsKind,
-    /// Loss per image and known label.
-    pub loss: f64,
-    /// Mean average precision (definition D), per cent.
-    #[serde(rename = "mAP")]
-    pub map: f64,
-    /// Harmonic mean of the per-label mean precision and recall, per cent.
-    #[serde(rename = "CF1")]
-    pub cf1: f64,
-    /// F1 over all cells, per cent.
-    #[serde(rename = "OF1")]
-    pub of1: f64,
-    /// Share of cells on the right side of the threshold, per cent.
-    pub accuracy: f64,
-    /// Seconds that it took.
-    pub seconds: f64,
 }
 
 /// The best checkpoint so far.

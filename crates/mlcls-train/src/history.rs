@@ -7,8 +7,32 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
-use crate::event::Validation;
+
+/// The numbers of one validation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Validation {
+    /// Epoch, from 1; 0 is the start.
+    pub epoch: usize,
+    /// Which weights.
+    pub weights: WeightsKind,
+    /// Loss per image and known label.
+    pub loss: f64,
+    /// Mean average precision (definition D), per cent.
+    #[serde(rename = "mAP")]
+    pub map: f64,
+    /// Harmonic mean of the per-label mean precision and recall, per cent.
+    #[serde(rename = "CF1")]
+    pub cf1: f64,
+    /// F1 over all cells, per cent.
+    #[serde(rename = "OF1")]
+    pub of1: f64,
+    /// Share of cells on the right side of the threshold, per cent.
+    pub accuracy: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
 
 /// One row of `metrics.csv`. A number that was not measured in the epoch is `None`, an empty cell in the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -95,11 +95,11 @@ pub use config::{
 pub use dataset::open_dataset;
 pub use dry_run::{DryRun, dry_run};
 pub use early_stopping::{EarlyStopping, EarlyStoppingConfig};
-pub use ema::{Ema, EmaConfig};
+pub use ema::{Ema, EmaConfig, WeightsKind};
 pub use error::{Error, Result};
 pub use evaluate::{EvalOptions, Evaluation, evaluate_checkpoint};
-pub use event::{Best, Choice, Event, EventSink, Outcome, StepInfo, Validation, WeightsKind};
-pub use history::Row;
+pub use event::{Best, Choice, Event, EventSink, Outcome, StepInfo};
+pub use history::{Row, Validation};
 pub use improvement::Improvement;
 pub use optim::{AdamWConfig, Optimizer, Sam, SgdConfig, WeightDecay, clip_norm, clip_value, global_norm};
 pub use predict::{Prediction, Predictor};

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::hub::Hub;
 use crate::error::{Error, Result, nearest};
 use crate::registry::{WeightTag, find};
-
-/// Name of the weights' file in timm's repositories.
-pub(crate) const FILE: &str = "model.safetensors";
 
 /// Where a model's first weights come from; as text `none`, `auto`, a path, or timm's name of a set of weights.
 ///
@@ -130,7 +128,7 @@ impl Pretrained {
         if let Some(path) = hub.cached(tag.tag) {
             return found(path, Source::Cache);
         }
-        match hub.download(tag.tag, progress) {
+        match download(hub, tag.tag, progress) {
             Ok(path) => found(path, Source::Download),
             Err(reason) => {
                 let url = format!("{}/timm/{}", hub.endpoint, tag.tag);
@@ -140,70 +138,21 @@ impl Pretrained {
     }
 }
 
-/// The Hugging Face hub and its cache on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hub {
-    /// Address of the hub, without a slash at the end.
-    pub endpoint: String,
-    /// Folder of everything from Hugging Face, `~/.cache/huggingface`; files put there by hand go to `mlcls/` in it.
-    pub home: PathBuf,
-    /// Folder of the hub's cache, usually `hub/` in `home`.
-    pub cache: PathBuf,
-    /// Never use the network.
-    pub offline: bool,
-    /// The user's access token.
-    pub token: Option<String>,
+/// Downloads weights into the hub's cache, or says why not.
+#[cfg(not(feature = "hub"))]
+fn download(_: &Hub, _: &str, _: &mut dyn FnMut(u64, u64)) -> std::result::Result<PathBuf, String> {
+    Err("this build cannot download (feature `hub`)".to_owned())
 }
 
-impl Hub {
-    /// As the environment says, with the variables and defaults of Hugging Face's Python library: `HF_ENDPOINT`,
-    /// `HF_HOME` (else `XDG_CACHE_HOME`), `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`.
-    pub fn from_env() -> Self {
-        let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let user_cache = || std::env::home_dir().unwrap_or_default().join(".cache");
-        let home = var("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
-            var("XDG_CACHE_HOME").map_or_else(user_cache, PathBuf::from).join("huggingface")
-        });
-        let home = std::path::absolute(&home).unwrap_or(home);
-        let endpoint = var("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
-        let offline = var("HF_HUB_OFFLINE").unwrap_or_default();
-        let token = var("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
-        Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            cache: var("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
-            home,
-            offline: ["1", "true", "yes", "on"].iter().any(|y| offline.eq_ignore_ascii_case(y)),
-            token: token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()),
-        }
+/// Downloads weights into the hub's cache, or says why not.
+#[cfg(feature = "hub")]
+fn download(
+    hub: &Hub,
+    tag: &str,
+    progress: &mut dyn FnMut(u64, u64),
+) -> std::result::Result<PathBuf, String> {
+    if hub.offline {
+        return Err("HF_HUB_OFFLINE forbids a download".to_owned());
     }
-
-    /// Where a file put there by hand is looked for first.
-    pub fn place(&self, tag: &str) -> PathBuf {
-        self.home.join("mlcls").join(format!("{tag}.safetensors"))
-    }
-
-    /// The file in the hub's cache, by the layout of Hugging Face's libraries.
-    pub fn cached(&self, tag: &str) -> Option<PathBuf> {
-        let repo = self.cache.join(format!("models--timm--{tag}"));
-        let commit = std::fs::read_to_string(repo.join("refs").join("main")).ok()?;
-        let path = repo.join("snapshots").join(commit.trim()).join(FILE);
-        path.is_file().then_some(path)
-    }
-
-    #[cfg(not(feature = "hub"))]
-    fn download(&self, _: &str, _: &mut dyn FnMut(u64, u64)) -> std::result::Result<PathBuf, String> {
-        Err("this build cannot download (feature `hub`)".to_owned())
-    }
-
-    #[cfg(feature = "hub")]
-    fn download(
-        &self,
-        tag: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> std::result::Result<PathBuf, String> {
-        if self.offline {
-            return Err("HF_HUB_OFFLINE forbids a download".to_owned());
-        }
-        super::hub::download(self, tag, progress).map_err(|e| format!("the download failed: {e}"))
-    }
+    super::download::download(hub, tag, progress).map_err(|e| format!("the download failed: {e}"))
 }

@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
-use super::save::write_atomic;
+use super::atomic::write_atomic;
 use crate::error::{Error, Result};
 
 /// Metadata key of the content's hash: BLAKE3 of all bytes after the header, in hexadecimal.
@@ -106,7 +106,8 @@ impl TensorFile {
             let found = blake3::hash(&bytes[8 + header_len..]).to_string();
             if found != *expected {
                 return Err(format(format!(
-                    "its content has changed since it was written: its {HASH} is {found}, expected {expected}"
+                    "its content has changed since it was written (its {HASH} is {found}, expected {expected}); copy it \
+                     again from where it was good, or use another checkpoint"
                 )));
             }
         }

@@ -7,8 +7,9 @@ use mlcls_engine::Weights;
 use super::Run;
 use crate::checkpoint::{Checkpoint, MetricValue};
 use crate::ema::Ema;
+use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
-use crate::event::{Event, WeightsKind};
+use crate::event::Event;
 use crate::history::Row;
 use crate::state::{self, SavedState};
 

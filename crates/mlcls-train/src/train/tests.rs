@@ -9,7 +9,7 @@ use mlcls_models::WeightFile;
 
 use super::*;
 use crate::checkpoint::MetricValue;
-use crate::event::Validation;
+use crate::history::Validation;
 use crate::{state, testing};
 
 /// Three recipes that between them use every kind of state.

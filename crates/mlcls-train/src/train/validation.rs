@@ -5,8 +5,10 @@ use mlcls_metrics::{Definition, Report};
 use super::{Halt, Run};
 use crate::checkpoint::MetricValue;
 use crate::config::Metric;
+use crate::ema::WeightsKind;
 use crate::error::Result;
-use crate::event::{Best, Event, Validation, WeightsKind};
+use crate::event::{Best, Event};
+use crate::history::Validation;
 use crate::score::Scored;
 use crate::summary::WeakLabel;
 
