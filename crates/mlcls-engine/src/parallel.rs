@@ -15,6 +15,12 @@ pub fn part(n: usize, parts: usize, p: usize) -> Range<usize> {
     p * n / parts..(p + 1) * n / parts
 }
 
+/// Runs `f` on one of the pool's threads, so that the parallel loops inside start and end without putting the caller's thread
+/// to sleep and waking it each time.
+pub fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
+}
+
 /// Runs `f` for every part on the threads of rayon's pool, taken dynamically one by one.
 pub fn for_each(parts: usize, f: impl Fn(usize) + Sync + Send) {
     (0..parts).into_par_iter().with_max_len(1).for_each(f);

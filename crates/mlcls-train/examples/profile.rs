@@ -42,10 +42,11 @@ fn main() -> Outcome {
             }
             let mut profile = plan.profile();
             let rate = 1.0 / profile.seconds;
-            // Threads share the work, so each second of the clock is as many seconds of threads.
-            profile.seconds *= threads as f64;
-            let one =
-                Roofline { flops: roof.flops / threads as f64, bytes: roof.bytes / threads as f64, ..roof };
+            // Each thread has images of its own, so a second of the clock is as many seconds of threads; but fewer images
+            // than threads are shared by all.
+            let own = if batch < threads { 1.0 } else { threads as f64 };
+            profile.seconds *= own;
+            let one = Roofline { flops: roof.flops / own, bytes: roof.bytes / own, ..roof };
             print(&profile, one, rate);
             return Ok(());
         }

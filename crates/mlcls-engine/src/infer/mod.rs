@@ -9,7 +9,7 @@ use crate::arena::{Wish, place};
 use crate::error::{Error, Result, check};
 use crate::graph::{Activation, Graph, Shape};
 use crate::kernels::simd::Isa;
-use crate::parallel::{Scratch, Shared, for_each};
+use crate::parallel::{Scratch, Shared, for_each, in_pool};
 use crate::profile::{self, Clock, Profile, StageProfile, Way, Work};
 use crate::program::*;
 use crate::weights::Weights;
@@ -165,7 +165,8 @@ impl InferPlan {
                 unsafe { to.at(i * slot.len).copy_from_nonoverlapping(from.as_ptr(), slot.len) };
             }
         };
-        plan.clock.whole(n, || if spread > 1 { (0..n).for_each(image) } else { for_each(n, image) });
+        let run = || if spread > 1 { (0..n).for_each(image) } else { for_each(n, image) };
+        plan.clock.whole(n, || in_pool(run));
         self.ran = n;
         Ok(&self.out[..n * self.output.len])
     }

@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::error::{Error, Result, check};
 use crate::graph::{Graph, Shape};
 use crate::kernels::simd::Isa;
-use crate::parallel::for_each;
+use crate::parallel::{for_each, in_pool};
 use crate::profile::{self, Clock, Profile, StageProfile, Way};
 use crate::program::{Norm, Program, Stage};
 use places::Places;
@@ -158,12 +158,13 @@ impl TrainPlan {
         self.pixels[..pixels.len()].copy_from_slice(pixels);
         self.last = Some((n, seed));
         let step = self.step(n, seed, params, &self.pixels);
-        self.clock.whole(n, || {
+        let run = || {
             self.clock.packing(|| pack_weights(&step));
             for (index, stage) in self.program.stages.iter().enumerate() {
                 self.clock.stage(index, Way::Forward, || self.stage_forward(&step, index, stage, buffers));
             }
-        });
+        };
+        self.clock.whole(n, || in_pool(run));
         Ok(self.output(n))
     }
 
@@ -215,11 +216,12 @@ impl TrainPlan {
         unsafe {
             step.grad(self.program.output).get().copy_from_nonoverlapping(dlogits.as_ptr(), dlogits.len())
         };
-        self.clock.whole(0, || {
+        let run = || {
             for (index, stage) in self.program.stages.iter().enumerate().rev() {
                 self.clock.stage(index, Way::Backward, || self.stage_backward(&step, index, stage, grads));
             }
-        });
+        };
+        self.clock.whole(0, || in_pool(run));
         Ok(())
     }
 
