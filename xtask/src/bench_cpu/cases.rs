@@ -94,13 +94,13 @@ impl Suite {
     }
 }
 
-/// Peak memory as a part of PyTorch's that the project asks of itself at most.
-pub const ASKED_MEMORY: f64 = 0.5;
+/// Peak memory of training as a part of PyTorch's that the project asks of itself at most.
+pub const MEMORY_GOAL: f64 = 0.5;
 
 impl Case {
     /// Images per second over the fastest rival's that the project asks of itself at least; none for a model that it made
     /// no promise about.
-    pub fn asked(&self) -> Option<f64> {
+    pub fn goal(&self) -> Option<f64> {
         let (training, inference) = match self.model.as_str() {
             MOBILENET => (1.5, 1.0),
             B0 => (1.4, 1.0),
@@ -162,18 +162,18 @@ mod tests {
             let cases = suite.cases(cores);
             assert_eq!(cases.len(), expected, "{suite:?} on {cores}");
             assert!(cases.iter().enumerate().all(|(i, case)| !cases[..i].contains(case)));
-            assert!(cases.iter().all(|case| case.asked().is_some() && case.default_reps() % 2 == 1));
+            assert!(cases.iter().all(|case| case.goal().is_some() && case.default_reps() % 2 == 1));
         }
     }
 
     #[test]
-    fn what_is_asked_depends_on_model_and_mode() {
-        let asked = |model: &str, mode| {
-            Case { model: model.to_owned(), mode, batch: 1, size: 224, threads: 1 }.asked()
+    fn the_goal_depends_on_model_and_mode() {
+        let goal = |model: &str, mode| {
+            Case { model: model.to_owned(), mode, batch: 1, size: 224, threads: 1 }.goal()
         };
-        assert_eq!(asked(MOBILENET, Mode::Train), Some(1.5));
-        assert_eq!(asked(B0, Mode::Sam), Some(1.4));
-        assert_eq!(asked(V2_S, Mode::Infer), Some(0.9));
-        assert_eq!(asked("resnet50", Mode::Train), None);
+        assert_eq!(goal(MOBILENET, Mode::Train), Some(1.5));
+        assert_eq!(goal(B0, Mode::Sam), Some(1.4));
+        assert_eq!(goal(V2_S, Mode::Infer), Some(0.9));
+        assert_eq!(goal("resnet50", Mode::Train), None);
     }
 }

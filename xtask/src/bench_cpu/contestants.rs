@@ -43,9 +43,6 @@ pub struct Contestant {
 /// This project, which takes its memory once and needs no help from malloc.
 pub const OURS: Contestant = Contestant { program: Program::Mlcls, memory: Memory::Stock };
 
-/// Those whose peak memory ours is held against.
-pub const PLAIN_TORCH: Contestant = Contestant { program: Program::Torch, memory: Memory::Stock };
-
 /// The rivals when none are named.
 pub const RIVALS: &str = "torch,torch+kept,torch+jemalloc,torch-compile+kept,onnxruntime,openvino";
 
@@ -62,6 +59,13 @@ const KEPT: &str = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thr
 /// Freed memory is kept for good, and large blocks are treated like others. PyTorch's tuning guide says
 /// `oversize_threshold:1` instead, with which jemalloc 5.3 returns large blocks at once: half the speed in training.
 const JEMALLOC: &str = "oversize_threshold:0,metadata_thp:auto,dirty_decay_ms:-1,muzzy_decay_ms:-1";
+
+impl Contestant {
+    /// Whether it is PyTorch, compiled or not.
+    pub fn is_torch(self) -> bool {
+        matches!(self.program, Program::Torch | Program::TorchCompile)
+    }
+}
 
 impl FromStr for Contestant {
     type Err = String;
@@ -242,7 +246,7 @@ mod tests {
     #[test]
     fn rivals_are_named_with_their_malloc() {
         let all: Vec<Contestant> = RIVALS.split(',').map(|s| s.parse().unwrap()).collect();
-        assert_eq!(all[0], PLAIN_TORCH);
+        assert_eq!(all[0], Contestant { program: Program::Torch, memory: Memory::Stock });
         assert_eq!(all[3].to_string(), "PyTorch, compiled, memory kept");
         assert_eq!("torch-compile+jemalloc".parse::<Contestant>().unwrap().memory, Memory::Jemalloc);
         let error = |s: &str| s.parse::<Contestant>().unwrap_err();
@@ -252,9 +256,9 @@ mod tests {
 
     #[test]
     fn inference_engines_do_not_train() {
-        let openvino: Contestant = "openvino".parse().unwrap();
+        let [openvino, torch]: [Contestant; 2] = ["openvino", "torch"].map(|s| s.parse().unwrap());
         assert!(openvino.takes(Mode::Infer) && !openvino.takes(Mode::Train) && !openvino.takes(Mode::Sam));
-        assert!(PLAIN_TORCH.takes(Mode::Sam) && OURS.takes(Mode::Train));
+        assert!(torch.takes(Mode::Sam) && OURS.takes(Mode::Train));
     }
 
     #[test]

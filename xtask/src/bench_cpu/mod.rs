@@ -210,7 +210,7 @@ fn preface(args: &Args, rounds: usize, stage: &Stage, load: f64) -> String {
          Each measurement is a process of its own, {rounds} round{s} in which all take turns, {reps} per run after two to warm up.\n\
          Images/s are medians (least to most) over rounds; peak MB is the process's largest resident memory. In the first table\n\
          \"ours is\" is mlcls' images per second over those of the round's fastest rival, whichever that was, and memory is compared\n\
-         with PyTorch as installed; in the second both are against the contestant of the line; ratios are medians over rounds.\n\
+         with the PyTorch that takes least; in the second both are against the contestant of the line; ratios are medians over rounds.\n\
          PyTorch runs channels_last as installed, with glibc told to keep its memory, with jemalloc, and compiled by `torch.compile`\n\
          beforehand. All compute in single precision. A step of training is forward, loss, backward and SGD; sam has two passes.\n\n\
          {machine}{versions}- rivals: {rivals}{jemalloc}\n- load before the start: {load:.2}\n\n\
