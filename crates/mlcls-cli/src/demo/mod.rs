@@ -20,7 +20,7 @@ use crate::ui::progress;
 /// Draw a multi-label data set, train on it, evaluate on its test split and predict a few images.
 ///
 /// The scenes hold crosses, dice dots, grids, rings, stars and zigzags in any number; one in ten is empty.
-/// Takes about four minutes on two cores.
+/// Takes one to four minutes on two cores.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder for the data and the run; new or empty.
