@@ -58,6 +58,29 @@ pub enum Error {
         /// All of them, with what is wrong.
         problems: Vec<mlcls_data::BadImage>,
     },
+    /// The run would not fit into memory.
+    #[error(
+        "a batch of {batch} needs {} MB of memory and {} MB are available; {}",
+        needed / 1_000_000, available / 1_000_000,
+        match largest {
+            0 => "not even one image fits: take a smaller model.image_size, a smaller model, or free some memory".to_owned(),
+            n => format!(
+                "the largest that fits is {n}. With --batch-size {n} --set optim.accumulate={} a step sees as many images \
+                 as now",
+                batch.div_ceil(*n)
+            ),
+        }
+    )]
+    Memory {
+        /// Images per batch.
+        batch: usize,
+        /// Bytes that the run takes.
+        needed: u64,
+        /// Bytes that can be had.
+        available: u64,
+        /// The largest batch that fits; 0 if none does.
+        largest: usize,
+    },
     /// A checkpoint cannot be used.
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint {

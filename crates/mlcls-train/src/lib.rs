@@ -59,6 +59,7 @@
 #![deny(missing_docs)]
 
 mod adaptive;
+mod available;
 mod cards;
 mod checkpoint;
 mod config;

@@ -8,12 +8,13 @@ use mlcls_loss::Loss;
 use mlcls_models::{Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, transfer};
 
 use crate::adaptive::{AdaptiveInterval, adaptive_repeats};
+use crate::available::available_memory;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::config::{Auto, Config, NormalizationName, OptimName, ScheduleName};
 use crate::dataset::{check_images, train_and_val, warnings};
 use crate::early_stopping::{EarlyStopping, EarlyStoppingConfig};
 use crate::ema::EmaConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Choice, Event, EventSink};
 use crate::improvement::Improvement;
 use crate::optim::{AdamWConfig, Optimizer, SgdConfig, WeightDecay};
@@ -113,6 +114,9 @@ impl Setup {
             choices: vec![],
             warnings,
         };
+        if let Some(available) = available_memory() {
+            setup.check_memory(available)?;
+        }
         setup.choices = setup.explain()?;
         Ok(setup)
     }
@@ -226,6 +230,28 @@ impl Setup {
 
     /// Bytes of memory that the run takes for its model, batches and cache, all at their largest.
     pub fn memory(&self) -> Result<Memory> {
+        self.memory_for(self.train.options().batch)
+    }
+
+    /// Refuses a batch that does not fit, before anything is taken, with the largest that does.
+    pub fn check_memory(&self, available: u64) -> Result<()> {
+        let needs = |batch| Ok::<_, Error>(self.memory_for(batch)?.fixed());
+        let batch = self.train.options().batch;
+        let needed = needs(batch)?;
+        if needed <= available {
+            return Ok(());
+        }
+        // Memory grows with the batch, so halving finds the border.
+        let (mut fits, mut too_large) = (0, batch);
+        while too_large - fits > 1 {
+            let middle = fits.midpoint(too_large);
+            *if needs(middle)? <= available { &mut fits } else { &mut too_large } = middle;
+        }
+        Err(Error::Memory { batch, needed, available, largest: fits })
+    }
+
+    /// The same for batches of another size.
+    pub fn memory_for(&self, batch: usize) -> Result<Memory> {
         let graph = &self.model.graph;
         let options = self.train.options();
         let vectors = 2 // weights and gradient
@@ -233,9 +259,9 @@ impl Setup {
             + usize::from(self.config.optim.sam_rho > 0.0)
             + usize::from(self.config.optim.accumulate > 1)
             + usize::from(self.ema.is_some());
-        let batch_bytes = options.batch * graph.input_shape().len();
+        let batch_bytes = batch * graph.input_shape().len();
         Ok(Memory {
-            plan: TrainPlan::bytes_needed(graph, options.batch)?,
+            plan: TrainPlan::bytes_needed(graph, batch)?,
             vectors: 4 * vectors * graph.param_len(),
             batches: (options.prefetch + self.config.optim.accumulate) * batch_bytes,
             cache: cache_bytes(&self.train) + cache_bytes(&self.val),
@@ -309,7 +335,7 @@ impl Setup {
         ];
         choices.push(choice(
             "memory",
-            megabytes((memory.plan + memory.vectors + memory.batches) as u64),
+            megabytes(memory.fixed()),
             format!("and up to {} of decoded images", megabytes(memory.cache)),
         ));
         choices.push(choice("seed", c.train.seed.to_string(), String::new()));
@@ -328,6 +354,13 @@ pub struct Memory {
     pub batches: usize,
     /// Decoded images, at most.
     pub cache: u64,
+}
+
+impl Memory {
+    /// All but the cache, which takes what it is given.
+    pub fn fixed(&self) -> u64 {
+        (self.plan + self.vectors + self.batches) as u64
+    }
 }
 
 /// Bytes that a loader's cache may take: its limit, or all its images where their size is known.

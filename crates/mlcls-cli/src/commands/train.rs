@@ -87,7 +87,6 @@ fn print_dry_run(dry: &DryRun, json: bool) -> Result<()> {
     }
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let memory = &dry.memory;
-    let fixed = (memory.plan + memory.vectors + memory.batches) as u64;
     writeln!(
         out,
         "one batch of {}: loss {:.4}, gradient norm {:.3}",
@@ -100,7 +99,7 @@ fn print_dry_run(dry: &DryRun, json: bool) -> Result<()> {
     writeln!(
         out,
         "  memory  {:.0} MB, and up to {:.0} MB of decoded images",
-        megabytes(fixed),
+        megabytes(memory.fixed()),
         megabytes(memory.cache)
     )?;
     writeln!(out, "nothing was written")?;

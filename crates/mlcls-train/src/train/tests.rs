@@ -352,3 +352,24 @@ fn accumulated_batches_make_one_step() {
     case.start("run", &mut sink, &StopFlag::default()).unwrap();
     assert_eq!(steps, [(1, 2), (2, 2)]);
 }
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() {
+    let setup = Case::new(&[]).setup();
+    let batch = setup.train.options().batch;
+    let needs = |batch| setup.memory_for(batch).unwrap().fixed();
+    assert!(batch >= 3 && needs(2) < needs(3), "{batch}");
+    setup.check_memory(needs(batch)).unwrap();
+    let refused = |available| match setup.check_memory(available).unwrap_err() {
+        Error::Memory { largest, needed, .. } => {
+            assert_eq!(needed, needs(batch));
+            largest
+        }
+        other => panic!("{other}"),
+    };
+    assert_eq!(refused(needs(2)), 2);
+    assert_eq!(refused(needs(3) - 1), 2);
+    assert_eq!(refused(needs(1) - 1), 0);
+    let message = setup.check_memory(needs(2)).unwrap_err().to_string();
+    assert!(message.contains("the largest that fits is 2"), "{message}");
+}
