@@ -11,7 +11,7 @@ use crate::graph::Activation;
 use crate::kernels::act;
 use crate::kernels::gemm::{Panels, Product, gemm, pack, packed_len};
 use crate::kernels::rows::{self, GATED_SUMS};
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::{Scratch, Shared, for_ranges};
 use crate::program::Squeeze;
 
 /// Channels that a thread takes at a time where it works across images.
@@ -85,8 +85,7 @@ unsafe fn activate(src: *const f32, dst: *mut f32, m: usize, bias: &[f32], a: Ac
 
 /// Gradients of the two layers into `grads`, the pooling's gradient for the producer's load, and batch-norm's sums.
 pub fn backward(step: &Step, se: &Squeeze, stage: usize, grads: &mut [f32]) {
-    let (c, pixels) = (se.input.c, se.input.pixels());
-    let r = step.program.gates[se.gate].reduced;
+    let (c, r) = (se.input.c, step.program.gates[se.gate].reduced);
     through_layers(step, se, stage);
 
     // Of the weights and biases: `raw` and `hidden` now hold gradients.
@@ -114,7 +113,6 @@ pub fn backward(step: &Step, se: &Squeeze, stage: usize, grads: &mut [f32]) {
             unsafe { (*norm_sums.at(ch), *norm_sums.at(c + ch)) = (sum, dot) };
         }
     });
-    debug_assert_eq!(pixels * c, se.input.len());
 }
 
 /// Per image, through the gate's activation, the second layer, the first activation and the first layer: `raw` and `hidden`
@@ -138,7 +136,7 @@ fn through_layers(step: &Step, se: &Squeeze, stage: usize) {
                 *raw = d * act::scalar(se.gate_act, *raw + b).1;
             }
         }
-        let mut d_hidden = crate::parallel::Scratch::take(m * r);
+        let mut d_hidden = Scratch::take(m * r);
         // SAFETY: `m` rows of these widths each.
         unsafe { product(step, raw.as_ptr(), m, c, r, packs.expand_backward, d_hidden.as_mut_ptr()) };
         for (hidden, d) in hidden.chunks_exact_mut(r).zip(d_hidden.chunks_exact(r)) {
