@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::graph::{Shape, Window};
 use crate::kernels::depthwise::Tap;
 
-/// Elements of an input tile: with the output tile and a panel of weights it stays in a 1 MiB second-level cache.
+/// Elements of an input tile and its output tile: with a panel of weights they stay in a 1 MiB second-level cache.
 const TILE: usize = 112 << 10;
 
 /// Rows of a tile: a multiple of every micro-kernel's rows where it can be.

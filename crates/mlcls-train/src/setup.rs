@@ -233,23 +233,6 @@ impl Setup {
         self.memory_for(self.train.options().batch)
     }
 
-    /// Refuses a batch that does not fit, before anything is taken, with the largest that does.
-    pub fn check_memory(&self, available: u64) -> Result<()> {
-        let needs = |batch| Ok::<_, Error>(self.memory_for(batch)?.fixed());
-        let batch = self.train.options().batch;
-        let needed = needs(batch)?;
-        if needed <= available {
-            return Ok(());
-        }
-        // Memory grows with the batch, so halving finds the border.
-        let (mut fits, mut too_large) = (0, batch);
-        while too_large - fits > 1 {
-            let middle = fits.midpoint(too_large);
-            *if needs(middle)? <= available { &mut fits } else { &mut too_large } = middle;
-        }
-        Err(Error::Memory { batch, needed, available, largest: fits })
-    }
-
     /// The same for batches of another size.
     pub fn memory_for(&self, batch: usize) -> Result<Memory> {
         let graph = &self.model.graph;
@@ -266,6 +249,23 @@ impl Setup {
             batches: (options.prefetch + self.config.optim.accumulate) * batch_bytes,
             cache: cache_bytes(&self.train) + cache_bytes(&self.val),
         })
+    }
+
+    /// Refuses a batch that does not fit, before anything is taken, with the largest that does.
+    pub fn check_memory(&self, available: u64) -> Result<()> {
+        let needs = |batch| Ok::<_, Error>(self.memory_for(batch)?.fixed());
+        let batch = self.train.options().batch;
+        let needed = needs(batch)?;
+        if needed <= available {
+            return Ok(());
+        }
+        // Memory grows with the batch, so halving finds the border.
+        let (mut fits, mut too_large) = (0, batch);
+        while too_large - fits > 1 {
+            let middle = fits.midpoint(too_large);
+            *if needs(middle)? <= available { &mut fits } else { &mut too_large } = middle;
+        }
+        Err(Error::Memory { batch, needed, available, largest: fits })
     }
 
     fn optimizer_vectors(&self) -> usize {

@@ -60,13 +60,6 @@ const KEPT: &str = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thr
 /// `oversize_threshold:1` instead, with which jemalloc 5.3 returns large blocks at once: half the speed in training.
 const JEMALLOC: &str = "oversize_threshold:0,metadata_thp:auto,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
-impl Contestant {
-    /// Whether it is PyTorch, compiled or not.
-    pub fn is_torch(self) -> bool {
-        matches!(self.program, Program::Torch | Program::TorchCompile)
-    }
-}
-
 impl FromStr for Contestant {
     type Err = String;
 
@@ -118,6 +111,11 @@ pub struct Stage {
 }
 
 impl Contestant {
+    /// Whether it is PyTorch, compiled or not.
+    pub fn is_torch(self) -> bool {
+        matches!(self.program, Program::Torch | Program::TorchCompile)
+    }
+
     /// Whether it can do what the case asks at all.
     pub fn takes(self, mode: Mode) -> bool {
         mode == Mode::Infer || !matches!(self.program, Program::OnnxRuntime | Program::OpenVino)

@@ -2,7 +2,7 @@
 
 use super::InferPlan;
 use super::fold::Folded;
-use super::split::{SharedLoad, Split};
+use super::split::Split;
 use crate::border::{Band, Padded, input_rows, strip_rows, window_taps};
 use crate::graph::{Activation, Shape};
 use crate::kernels::cosine::{logits, normalise};
@@ -132,10 +132,10 @@ impl Image<'_> {
         let padded = Padded::new(conv.input, conv.output, conv.window);
         let in_place = src.filter(|_| conv.window.is_point());
         let mut image = Scratch::take(if in_place.is_some() { 0 } else { padded.len() });
-        let (zeros, gate) = match gate {
-            Some(g) => (vec![0.0; cin], Some(self.value(g, cin))),
-            None => (vec![], None),
-        };
+        let mut zeros = Scratch::take(if gate.is_some() { cin } else { 0 });
+        zeros.fill(0.0);
+        let zeros = &zeros[..];
+        let gate = gate.map(|g| self.value(g, cin));
         if in_place.is_none() {
             let row_len = conv.input.w * cin;
             match (&conv.src, src) {
@@ -149,13 +149,6 @@ impl Image<'_> {
         }
         let image = &image[..];
         let split = Split::new(isa, self.spread, pixels, k, cout, in_place.is_some());
-        let gated = Load {
-            scale: gate.map_or(std::ptr::null(), <[f32]>::as_ptr),
-            shift: zeros.as_ptr(),
-            act: Activation::Identity,
-            gate: std::ptr::null(),
-        };
-        let gated = SharedLoad(gated);
         Self::split(self.spread, split.parts(), |part| {
             let (rows, cols) = split.part(part);
             let gathers = in_place.is_none() || gate.is_some();
@@ -163,21 +156,20 @@ impl Image<'_> {
             // SAFETY: these rows of the input, these rows and columns of the output and of the residual; the scratch holds
             // the tile.
             unsafe {
-                let a = match in_place {
-                    Some(src) if gate.is_none() => src.at(rows.start * cin).cast_const(),
-                    Some(src) => {
-                        let load = gated.get();
-                        rows::activate(
-                            isa,
-                            tile.as_mut_ptr(),
-                            src.at(rows.start * cin),
-                            rows.len(),
-                            cin,
-                            load,
-                        );
+                let a = match (in_place, gate) {
+                    (Some(src), None) => src.at(rows.start * cin).cast_const(),
+                    (Some(src), Some(gate)) => {
+                        let load = Load {
+                            scale: gate.as_ptr(),
+                            shift: zeros.as_ptr(),
+                            act: Activation::Identity,
+                            gate: std::ptr::null(),
+                        };
+                        let src = src.at(rows.start * cin);
+                        rows::activate(isa, tile.as_mut_ptr(), src, rows.len(), cin, &load);
                         tile.as_ptr()
                     }
-                    None => {
+                    (None, _) => {
                         padded.gather(image, rows.clone(), &mut tile);
                         tile.as_ptr()
                     }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use crate::border::tile_rows;
 use crate::kernels::gemm::panel_width;
-use crate::kernels::rows::Load;
 use crate::kernels::simd::Isa;
 
 /// Maps with fewer pixels are shared by output channels, since their rows are too few for every thread.
@@ -44,21 +43,6 @@ impl Split {
         let across = self.cout.div_ceil(self.cols);
         let (row, col) = (part / across * self.rows, part % across * self.cols);
         (row..(row + self.rows).min(self.pixels), col..(col + self.cols).min(self.cout))
-    }
-}
-
-/// A load whose vectors several threads read.
-pub struct SharedLoad(pub Load);
-
-// SAFETY: the vectors behind it are only read while it is used.
-unsafe impl Sync for SharedLoad {}
-// SAFETY: the same.
-unsafe impl Send for SharedLoad {}
-
-impl SharedLoad {
-    /// The load; a method, so that closures capture the whole wrapper.
-    pub fn get(&self) -> &Load {
-        &self.0
     }
 }
 

@@ -113,17 +113,38 @@ act!(HardSigmoid, |x| S::mul(relu6::<S>(S::add(x, S::splat(3.0))), S::splat(1.0 
     (v, S::mul(inside, S::splat(1.0 / 6.0)))
 });
 
-/// Calls `$f::<$s, A>($args)` with the type that stands for `$act`.
+/// Evaluates the body with `$A` the type that stands for `$act`.
 macro_rules! with_act {
-    ($act:expr, $f:ident::<$s:ident>($($arg:expr),* $(,)?)) => {
+    ($act:expr, |$A:ident| $body:expr) => {
         match $act {
-            $crate::graph::Activation::Identity => $f::<$s, $crate::kernels::act::Identity>($($arg),*),
-            $crate::graph::Activation::Relu => $f::<$s, $crate::kernels::act::Relu>($($arg),*),
-            $crate::graph::Activation::Relu6 => $f::<$s, $crate::kernels::act::Relu6>($($arg),*),
-            $crate::graph::Activation::HardSwish => $f::<$s, $crate::kernels::act::HardSwish>($($arg),*),
-            $crate::graph::Activation::Silu => $f::<$s, $crate::kernels::act::Silu>($($arg),*),
-            $crate::graph::Activation::Sigmoid => $f::<$s, $crate::kernels::act::Sigmoid>($($arg),*),
-            $crate::graph::Activation::HardSigmoid => $f::<$s, $crate::kernels::act::HardSigmoid>($($arg),*),
+            $crate::graph::Activation::Identity => {
+                type $A = $crate::kernels::act::Identity;
+                $body
+            }
+            $crate::graph::Activation::Relu => {
+                type $A = $crate::kernels::act::Relu;
+                $body
+            }
+            $crate::graph::Activation::Relu6 => {
+                type $A = $crate::kernels::act::Relu6;
+                $body
+            }
+            $crate::graph::Activation::HardSwish => {
+                type $A = $crate::kernels::act::HardSwish;
+                $body
+            }
+            $crate::graph::Activation::Silu => {
+                type $A = $crate::kernels::act::Silu;
+                $body
+            }
+            $crate::graph::Activation::Sigmoid => {
+                type $A = $crate::kernels::act::Sigmoid;
+                $body
+            }
+            $crate::graph::Activation::HardSigmoid => {
+                type $A = $crate::kernels::act::HardSigmoid;
+                $body
+            }
         }
     };
 }
@@ -137,7 +158,7 @@ pub fn scalar(act: Activation, x: f32) -> (f32, f32) {
         unsafe { A::both::<S>(x) }
     }
     // SAFETY: the scalar set needs no processor feature.
-    unsafe { with_act!(act, both::<Scalar>(x)) }
+    unsafe { with_act!(act, |A| both::<Scalar, A>(x)) }
 }
 
 #[cfg(test)]

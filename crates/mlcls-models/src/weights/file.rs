@@ -123,8 +123,9 @@ impl WeightFile {
 
         let mut skipped = vec![];
         let missing: Vec<&str> = mismatch.missing.iter().map(String::as_str).collect();
-        for name in &self.0.names()? {
-            let name = name.as_str();
+        let mut found = file.names();
+        found.sort_unstable();
+        for name in found {
             if names.contains(name) || name.ends_with(".num_batches_tracked") {
                 continue;
             }

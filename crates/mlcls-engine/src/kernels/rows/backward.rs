@@ -71,19 +71,6 @@ unsafe fn gradient_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn gradient_act<S: Simd, A: Act>(
-    dst: *mut f32,
-    d: *const f32,
-    y: *const f32,
-    rows: usize,
-    c: usize,
-    g: &LoadGrad,
-) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 2, c, gradient_block, [A], (dst, d, y, rows, c, g)) }
-}
-
-#[inline(always)]
 unsafe fn gradient_rows<S: Simd>(
     dst: *mut f32,
     d: *const f32,
@@ -93,7 +80,7 @@ unsafe fn gradient_rows<S: Simd>(
     g: &LoadGrad,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(g.view.act, gradient_act::<S>(dst, d, y, rows, c, g)) }
+    unsafe { with_act!(g.view.act, |A| blocks!(S, 2, c, gradient_block, [A], (dst, d, y, rows, c, g))) }
 }
 
 simd_kernel! {
@@ -144,20 +131,6 @@ unsafe fn finish_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn finish_act<S: Simd, A: Act>(
-    d: *mut f32,
-    y: *const f32,
-    rows: usize,
-    c: usize,
-    v: &Load,
-    mean: *const f32,
-    sums: *mut f64,
-) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 2, c, finish_block, [A], (d, y, rows, c, v, mean, sums)) }
-}
-
-#[inline(always)]
 unsafe fn finish_rows<S: Simd>(
     d: *mut f32,
     y: *const f32,
@@ -168,7 +141,7 @@ unsafe fn finish_rows<S: Simd>(
     sums: *mut f64,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(view.act, finish_act::<S>(d, y, rows, c, view, mean, sums)) }
+    unsafe { with_act!(view.act, |A| blocks!(S, 2, c, finish_block, [A], (d, y, rows, c, view, mean, sums))) }
 }
 
 simd_kernel! {
@@ -226,20 +199,6 @@ unsafe fn finish_gated_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn finish_gated_act<S: Simd, A: Act>(
-    d: *const f32,
-    y: *const f32,
-    rows: usize,
-    c: usize,
-    v: &Load,
-    mean: *const f32,
-    sums: *mut f32,
-) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 2, c, finish_gated_block, [A], (d, y, rows, c, v, mean, sums)) }
-}
-
-#[inline(always)]
 unsafe fn finish_gated_rows<S: Simd>(
     d: *const f32,
     y: *const f32,
@@ -250,7 +209,9 @@ unsafe fn finish_gated_rows<S: Simd>(
     sums: *mut f32,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(view.act, finish_gated_act::<S>(d, y, rows, c, view, mean, sums)) }
+    unsafe {
+        with_act!(view.act, |A| blocks!(S, 2, c, finish_gated_block, [A], (d, y, rows, c, view, mean, sums)))
+    }
 }
 
 simd_kernel! {

@@ -56,15 +56,9 @@ unsafe fn activate_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn activate_act<S: Simd, A: Act>(dst: *mut f32, src: *const f32, rows: usize, c: usize, v: &Load) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 4, c, activate_block, [A], (dst, src, rows, c, v)) }
-}
-
-#[inline(always)]
 unsafe fn activate_rows<S: Simd>(dst: *mut f32, src: *const f32, rows: usize, c: usize, view: &Load) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(view.act, activate_act::<S>(dst, src, rows, c, view)) }
+    unsafe { with_act!(view.act, |A| blocks!(S, 4, c, activate_block, [A], (dst, src, rows, c, view))) }
 }
 
 simd_kernel! {
@@ -104,15 +98,9 @@ unsafe fn pool_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn pool_act<S: Simd, A: Act>(src: *const f32, rows: usize, c: usize, v: &Load, out: *mut f32) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 4, c, pool_block, [A], (src, rows, c, v, out)) }
-}
-
-#[inline(always)]
 unsafe fn pool_rows<S: Simd>(src: *const f32, rows: usize, c: usize, view: &Load, out: *mut f32) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(view.act, pool_act::<S>(src, rows, c, view, out)) }
+    unsafe { with_act!(view.act, |A| blocks!(S, 4, c, pool_block, [A], (src, rows, c, view, out))) }
 }
 
 simd_kernel! {
@@ -175,19 +163,6 @@ unsafe fn bias_act_block<S: Simd, A: Act, const N: usize>(
 }
 
 #[inline(always)]
-unsafe fn bias_act_act<S: Simd, A: Act>(
-    dst: *mut f32,
-    rows: usize,
-    c: usize,
-    stride: usize,
-    bias: *const f32,
-    residual: *const f32,
-) {
-    // SAFETY: the caller's contract.
-    unsafe { blocks!(S, 4, c, bias_act_block, [A], (dst, rows, stride, bias, residual)) }
-}
-
-#[inline(always)]
 unsafe fn bias_act_rows<S: Simd>(
     dst: *mut f32,
     rows: usize,
@@ -198,7 +173,7 @@ unsafe fn bias_act_rows<S: Simd>(
     residual: *const f32,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(act, bias_act_act::<S>(dst, rows, c, stride, bias, residual)) }
+    unsafe { with_act!(act, |A| blocks!(S, 4, c, bias_act_block, [A], (dst, rows, stride, bias, residual))) }
 }
 
 simd_kernel! {
