@@ -223,9 +223,9 @@ fn offline_nothing_is_asked_and_none_needs_nothing() {
 #[test]
 fn an_unreachable_hub_is_an_error_with_advice() {
     let dir = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port below 1024: the system never hands it to a server of another test, as it may a port just freed.
     let hub = Hub {
-        endpoint: format!("http://{port}"),
+        endpoint: "http://127.0.0.1:1".to_owned(),
         home: dir.path().to_owned(),
         cache: dir.path().join("hub"),
         offline: false,
@@ -234,7 +234,8 @@ fn an_unreachable_hub_is_an_error_with_advice() {
     let message = locate(&hub).unwrap_err().to_string();
     assert!(
         message.contains("the download failed: http://127.0.0.1")
-            && message.contains("Put model.safetensors")
+            && message.contains("Put model.safetensors"),
+        "{message}"
     );
 }
 
