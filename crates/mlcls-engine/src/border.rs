@@ -23,7 +23,12 @@ pub fn tap_major(i: usize, cin: usize, taps: usize) -> usize {
     o * k + (l % cin) * taps + l / cin
 }
 
-/// A whole image with its border of zeros, for gathering windows into rows (im2col).
+/// Lines of a tile where every pixel of a line of `w` takes `elements`.
+pub fn tile_lines(elements: usize, w: usize) -> usize {
+    (TILE / (elements * w)).max(1)
+}
+
+/// A whole image with its border of zeros, over which windows slide.
 pub struct Padded {
     input: Shape,
     output: Shape,
@@ -70,17 +75,6 @@ impl Padded {
                 for ch in 0..3 {
                     to[ch] = table[ch][usize::from(from[ch])];
                 }
-            }
-        }
-    }
-
-    /// Copies the window of each of these output pixels into a row of `cols`, tap by tap with channels inside.
-    pub fn gather(&self, image: &[f32], pixels: Range<usize>, cols: &mut [f32]) {
-        let segment = self.window.kernel * self.input.c;
-        for (pixel, row) in pixels.zip(cols.chunks_exact_mut(self.window.kernel * segment)) {
-            let start = self.window_start(pixel);
-            for (ky, dst) in row.chunks_exact_mut(segment).enumerate() {
-                dst.copy_from_slice(&image[start + ky * self.stride()..][..segment]);
             }
         }
     }

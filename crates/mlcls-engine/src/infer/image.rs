@@ -7,7 +7,7 @@ use crate::border::{Band, Padded, input_rows, strip_rows, window_taps};
 use crate::graph::{Activation, Shape};
 use crate::kernels::cosine::{logits, normalise};
 use crate::kernels::depthwise::{Row, stencil};
-use crate::kernels::gemm::{Panels, Product, gemm};
+use crate::kernels::gemm::{Panels, Product, Runs, gemm};
 use crate::kernels::rows::{self, Load};
 use crate::parallel::{Scratch, Shared, for_each};
 use crate::program::*;
@@ -148,11 +148,14 @@ impl Image<'_> {
             }
         }
         let image = &image[..];
-        let split = Split::new(isa, self.spread, pixels, k, cout, in_place.is_some());
+        let (line, pixel) = match in_place {
+            Some(_) => (1, cin + cout),
+            None => (conv.output.w, cin * conv.window.stride * conv.window.stride + cout),
+        };
+        let split = Split::new(isa, self.spread, pixels, line, pixel, cout, in_place.is_some());
         Self::split(self.spread, split.parts(), |part| {
             let (rows, cols) = split.part(part);
-            let gathers = in_place.is_none() || gate.is_some();
-            let mut tile = Scratch::take(if gathers { rows.len() * k } else { 0 });
+            let mut tile = Scratch::take(if gate.is_some() { rows.len() * k } else { 0 });
             // SAFETY: these rows of the input, these rows and columns of the output and of the residual; the scratch holds
             // the tile.
             unsafe {
@@ -169,23 +172,22 @@ impl Image<'_> {
                         rows::activate(isa, tile.as_mut_ptr(), src, rows.len(), cin, &load);
                         tile.as_ptr()
                     }
-                    (None, _) => {
-                        padded.gather(image, rows.clone(), &mut tile);
-                        tile.as_ptr()
-                    }
+                    (None, _) => image[padded.window_start(rows.start)..].as_ptr(),
                 };
                 let c = out.at(rows.start * cout + cols.start);
-                let product = Product {
-                    m: rows.len(),
-                    n: cols.len(),
-                    k,
-                    a,
-                    a_row: k,
-                    a_col: 1,
-                    b: Panels::Packed(panels[cols.start * k..].as_ptr()),
-                    c,
-                    c_row: cout,
-                    accumulate: false,
+                let b = Panels::Packed(panels[cols.start * k..].as_ptr());
+                let product = match in_place {
+                    Some(_) => Product { c_row: cout, ..Product::plain(rows.len(), cols.len(), k, a, b, c) },
+                    None => {
+                        let (kernel, s) = (conv.window.kernel, conv.window.stride);
+                        Product {
+                            a_row: s * cin,
+                            groups: Runs { count: rows.len() / line, a: s * padded.stride(), b: 0 },
+                            segments: Runs { count: kernel, a: padded.stride(), b: 0 },
+                            c_row: cout,
+                            ..Product::plain(line, cols.len(), kernel * cin, a, b, c)
+                        }
+                    }
                 };
                 gemm(isa, &product);
                 let residual =
@@ -236,7 +238,5 @@ impl Image<'_> {
 
 /// `y[n] = x B` for one row and packed B.
 fn row_product(x: &[f32], panels: &[f32], n: usize, y: *mut f32) -> Product {
-    let b = Panels::Packed(panels.as_ptr());
-    let k = x.len();
-    Product { m: 1, n, k, a: x.as_ptr(), a_row: k, a_col: 1, b, c: y, c_row: n, accumulate: false }
+    Product::plain(1, n, x.len(), x.as_ptr(), Panels::Packed(panels.as_ptr()), y)
 }

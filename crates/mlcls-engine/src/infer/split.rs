@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::border::tile_rows;
+use crate::border::{tile_lines, tile_rows};
 use crate::kernels::gemm::panel_width;
 use crate::kernels::simd::Isa;
 
@@ -19,16 +19,24 @@ pub struct Split {
 }
 
 impl Split {
-    /// For a product of `pixels` rows, `k` deep, with `cout` columns, shared by `spread` threads. Where the rows are `in_place`
-    /// every part may read all of them.
-    pub fn new(isa: Isa, spread: usize, pixels: usize, k: usize, cout: usize, in_place: bool) -> Self {
-        let tile = tile_rows(k, cout).min(pixels);
+    /// For a product of `pixels` rows in lines of `line`, each row with `pixel` elements of input and output, and with `cout`
+    /// columns, shared by `spread` threads. Where the rows are `in_place` every part may read all of them.
+    pub fn new(
+        isa: Isa,
+        spread: usize,
+        pixels: usize,
+        line: usize,
+        pixel: usize,
+        cout: usize,
+        in_place: bool,
+    ) -> Self {
+        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line }.min(pixels);
         let (rows, cols) = match spread {
             1 => (tile, cout),
             _ if in_place && pixels < FEW_PIXELS => {
                 (tile, cout.div_ceil(spread).next_multiple_of(panel_width(isa)).min(cout))
             }
-            _ => (tile.min(pixels.div_ceil(spread).next_multiple_of(12)), cout),
+            _ => (tile.min(pixels.div_ceil(spread).next_multiple_of(if line == 1 { 12 } else { line })), cout),
         };
         Self { pixels, cout, rows, cols }
     }
@@ -53,16 +61,16 @@ mod tests {
     #[test]
     fn parts_cover_every_element_once() {
         for isa in Isa::available() {
-            for (pixels, k, cout) in
-                [(49, 160, 961), (196, 40, 24), (1, 960, 1280), (12_544, 27, 16), (7, 3, 5)]
+            for (pixels, line, k, cout) in
+                [(49, 1, 160, 961), (196, 1, 40, 24), (1, 1, 960, 1280), (12_544, 112, 12, 16), (7, 1, 3, 5)]
             {
                 for spread in [1, 2, 3, 7] {
                     for in_place in [false, true] {
-                        let split = Split::new(isa, spread, pixels, k, cout, in_place);
+                        let split = Split::new(isa, spread, pixels, line, k + cout, cout, in_place);
                         let mut seen = vec![0u8; pixels * cout];
                         for part in 0..split.parts() {
                             let (rows, cols) = split.part(part);
-                            assert_eq!(cols.start % panel_width(isa), 0);
+                            assert_eq!((cols.start % panel_width(isa), rows.start % line), (0, 0));
                             rows.for_each(|r| cols.clone().for_each(|c| seen[r * cout + c] += 1));
                         }
                         assert!(seen.iter().all(|&n| n == 1), "{pixels} {k} {cout} {spread}");

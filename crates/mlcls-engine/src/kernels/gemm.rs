@@ -5,14 +5,17 @@
 
 use super::simd::{Isa, Simd, simd_kernel};
 
-/// One product `C[m, n] (+)= A[m, k] B[k, n]` on raw memory.
+/// One product `C (+)= A B` on raw memory.
+///
+/// The rows of A may come in `groups` of `m` and its columns in `segments` of `k`, so that the windows of a convolution are
+/// read where they lie in an image: a group is a line of output pixels, a segment a row of the window.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
-    /// Rows of A and C.
+    /// Rows of A and C in one group.
     pub m: usize,
     /// Columns of B and C.
     pub n: usize,
-    /// Columns of A, rows of B.
+    /// Columns of A and rows of B in one segment.
     pub k: usize,
     /// Element (i, l) of A lies at `a + i * a_row + l * a_col`.
     pub a: *const f32,
@@ -20,6 +23,10 @@ pub struct Product {
     pub a_row: usize,
     /// Distance between columns of A.
     pub a_col: usize,
+    /// Groups of rows; those of C follow each other.
+    pub groups: Runs,
+    /// Segments of the sum.
+    pub segments: Runs,
     /// Where B starts.
     pub b: Panels,
     /// C, row-major.
@@ -28,6 +35,30 @@ pub struct Product {
     pub c_row: usize,
     /// Add to C instead of overwriting it.
     pub accumulate: bool,
+}
+
+impl Product {
+    /// `C[m, n] = A[m, k] B[k, n]`, all row-major and without gaps.
+    pub fn plain(m: usize, n: usize, k: usize, a: *const f32, b: Panels, c: *mut f32) -> Self {
+        let (groups, segments) = (Runs::ONE, Runs::ONE);
+        Self { m, n, k, a, a_row: k, a_col: 1, groups, segments, b, c, c_row: n, accumulate: false }
+    }
+}
+
+/// Runs of equal length along one side of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    /// How many.
+    pub count: usize,
+    /// Distance between their starts in A.
+    pub a: usize,
+    /// Distance between their starts in a B of [`Panels::Rows`]; only for segments.
+    pub b: usize,
+}
+
+impl Runs {
+    /// A single run.
+    pub const ONE: Self = Self { count: 1, a: 0, b: 0 };
 }
 
 /// How B lies in memory.
@@ -69,42 +100,53 @@ pub fn pack(isa: Isa, k: usize, n: usize, at: impl Fn(usize, usize) -> f32, out:
     }
 }
 
-/// Rows `0..MR` of one panel of `NV` vectors; `last` lanes of the last vector are real.
+/// The columns of B that a panel multiplies.
+#[derive(Clone, Copy)]
+struct Columns {
+    b: *const f32,
+    /// Distances between rows and between segments.
+    row: usize,
+    segment: usize,
+    /// Real lanes of the last vector.
+    last: usize,
+}
+
+/// Rows `0..MR` of one panel of `NV` vectors.
 #[inline(always)]
 unsafe fn micro<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     p: &Product,
     a: *const f32,
-    b: *const f32,
-    b_row: usize,
+    b: Columns,
     c: *mut f32,
-    last: usize,
 ) {
-    // SAFETY: the caller gives MR valid rows of A and C and k rows of B with NV vectors, the last one cut to `last` lanes.
+    // SAFETY: the caller gives MR valid rows of A and C and the rows of B with NV vectors, the last one cut to `last` lanes.
     unsafe {
         let mut acc = [[S::splat(0.0); NV]; MR];
-        let mut a_l = a;
-        let mut b_l = b;
-        for _ in 0..p.k {
-            let mut bv = [S::splat(0.0); NV];
-            for (j, v) in bv.iter_mut().enumerate() {
-                let at = b_l.add(j * S::LANES);
-                *v = if TAIL && j + 1 == NV { S::load_first(at, last) } else { S::load(at) };
-            }
-            for (i, row) in acc.iter_mut().enumerate() {
-                let x = S::splat(*a_l.add(i * p.a_row));
-                for (v, b) in row.iter_mut().zip(bv) {
-                    *v = S::fma(x, b, *v);
+        for segment in 0..p.segments.count {
+            let mut a_l = a.add(segment * p.segments.a);
+            let mut b_l = b.b.add(segment * b.segment);
+            for _ in 0..p.k {
+                let mut bv = [S::splat(0.0); NV];
+                for (j, v) in bv.iter_mut().enumerate() {
+                    let at = b_l.add(j * S::LANES);
+                    *v = if TAIL && j + 1 == NV { S::load_first(at, b.last) } else { S::load(at) };
                 }
+                for (i, row) in acc.iter_mut().enumerate() {
+                    let x = S::splat(*a_l.add(i * p.a_row));
+                    for (v, b) in row.iter_mut().zip(bv) {
+                        *v = S::fma(x, b, *v);
+                    }
+                }
+                a_l = a_l.add(p.a_col);
+                b_l = b_l.add(b.row);
             }
-            a_l = a_l.add(p.a_col);
-            b_l = b_l.add(b_row);
         }
         for (i, row) in acc.iter().enumerate() {
             for (j, v) in row.iter().enumerate() {
                 let at = c.add(i * p.c_row + j * S::LANES);
                 if TAIL && j + 1 == NV {
-                    let v = if p.accumulate { S::add(*v, S::load_first(at, last)) } else { *v };
-                    S::store_first(at, v, last);
+                    let v = if p.accumulate { S::add(*v, S::load_first(at, b.last)) } else { *v };
+                    S::store_first(at, v, b.last);
                 } else {
                     let v = if p.accumulate { S::add(*v, S::load(at)) } else { *v };
                     S::store(at, v);
@@ -118,29 +160,30 @@ unsafe fn micro<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
 #[inline(always)]
 unsafe fn panel<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     p: &Product,
-    b: *const f32,
-    b_row: usize,
+    b: Columns,
     c: *mut f32,
-    last: usize,
 ) {
-    // SAFETY: rows stay below m; the rest is the caller's contract.
-    unsafe {
-        let mut i = 0;
-        while i + MR <= p.m {
-            micro::<S, MR, NV, TAIL>(p, p.a.add(i * p.a_row), b, b_row, c.add(i * p.c_row), last);
-            i += MR;
+    for group in 0..p.groups.count {
+        // SAFETY: rows stay below groups * m; the rest is the caller's contract.
+        unsafe {
+            let (a, c) = (p.a.add(group * p.groups.a), c.add(group * p.m * p.c_row));
+            let mut i = 0;
+            while i + MR <= p.m {
+                micro::<S, MR, NV, TAIL>(p, a.add(i * p.a_row), b, c.add(i * p.c_row));
+                i += MR;
+            }
+            // What is left, in halving blocks: each has its own registers and its own code.
+            macro_rules! rest {
+                ($($r:literal)*) => {$(
+                    if MR > $r && p.m - i >= $r {
+                        micro::<S, $r, NV, TAIL>(p, a.add(i * p.a_row), b, c.add(i * p.c_row));
+                        i += $r;
+                    }
+                )*};
+            }
+            rest!(8 4 2 1);
+            debug_assert_eq!(i, p.m);
         }
-        // What is left, in halving blocks: each has its own registers and its own code.
-        macro_rules! rest {
-            ($($r:literal)*) => {$(
-                if MR > $r && p.m - i >= $r {
-                    micro::<S, $r, NV, TAIL>(p, p.a.add(i * p.a_row), b, b_row, c.add(i * p.c_row), last);
-                    i += $r;
-                }
-            )*};
-        }
-        rest!(8 4 2 1);
-        debug_assert_eq!(i, p.m);
     }
 }
 
@@ -150,21 +193,23 @@ unsafe fn product<S: Simd, const MR: usize>(p: &Product, width: usize) {
     let mut j = 0;
     while j < p.n {
         let cols = width.min(p.n - j);
-        // SAFETY: column j is inside B and C; a packed panel holds k full rows of `width`.
+        let vectors = cols.div_ceil(lanes);
+        let last = cols - (vectors - 1) * lanes;
+        // SAFETY: column j is inside B and C; a packed panel holds all rows, `width` elements each.
         unsafe {
-            let (b, b_row) = match p.b {
-                Panels::Packed(b) => (b.add(j * p.k), width),
-                Panels::Rows(b, row) => (b.add(j), row),
+            let b = match p.b {
+                Panels::Packed(b) => {
+                    let b = b.add(j * p.k * p.segments.count);
+                    Columns { b, row: width, segment: p.k * width, last }
+                }
+                Panels::Rows(b, row) => Columns { b: b.add(j), row, segment: p.segments.b, last },
             };
             let c = p.c.add(j);
-            let vectors = cols.div_ceil(lanes);
-            let last = cols - (vectors - 1) * lanes;
-            let whole = last == lanes;
             macro_rules! run {
                 ($($nv:literal)*) => {
-                    match (vectors, whole) {
-                        $(($nv, true) => panel::<S, MR, $nv, false>(p, b, b_row, c, last),
-                        ($nv, false) => panel::<S, MR, $nv, true>(p, b, b_row, c, last),)*
+                    match (vectors, last == lanes) {
+                        $(($nv, true) => panel::<S, MR, $nv, false>(p, b, c),
+                        ($nv, false) => panel::<S, MR, $nv, true>(p, b, c),)*
                         _ => unreachable!("a panel has 1 to 4 vectors"),
                     }
                 };
@@ -224,21 +269,16 @@ mod tests {
                 for accumulate in [false, true] {
                     for (rows, transposed) in [(false, false), (true, false), (true, true)] {
                         let mut c = c0.clone();
-                        let p = Product {
-                            m,
-                            n,
-                            k,
-                            a: if transposed { a_t.as_ptr() } else { a.as_ptr() },
-                            a_row: if transposed { 1 } else { k },
-                            a_col: if transposed { m } else { 1 },
-                            b: if rows {
-                                Panels::Rows(b.as_ptr(), n)
-                            } else {
-                                Panels::Packed(packed.as_ptr())
-                            },
-                            c: c.as_mut_ptr(),
-                            c_row: n,
-                            accumulate,
+                        let b = if rows {
+                            Panels::Rows(b.as_ptr(), n)
+                        } else {
+                            Panels::Packed(packed.as_ptr())
+                        };
+                        let plain = Product::plain(m, n, k, a.as_ptr(), b, c.as_mut_ptr());
+                        let p = if transposed {
+                            Product { a: a_t.as_ptr(), a_row: 1, a_col: m, accumulate, ..plain }
+                        } else {
+                            Product { accumulate, ..plain }
                         };
                         // SAFETY: the vectors above have exactly these sizes.
                         unsafe { gemm(isa, &p) };
@@ -250,6 +290,57 @@ mod tests {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// Windows of 3 rows and 3 columns over an image of `c` channels: one product against the sum over taps.
+    #[test]
+    fn groups_and_segments_read_windows_in_place() {
+        let (width, c, lines, w, n, kernel) = (9, 5, 3, 4, 37, 3);
+        for isa in Isa::available() {
+            for s in [1, 2] {
+                let image = random(((lines - 1) * s + kernel) * width * c, 4);
+                let k = kernel * c;
+                let weights = random(kernel * k * n, 5);
+                let dy = random(lines * w * n, 6);
+                let at = |y: usize, x: usize, ky: usize, l: usize| image[(y * s + ky) * width * c + x * s * c + l];
+
+                let mut packed = vec![f32::NAN; packed_len(isa, kernel * k, n)];
+                pack(isa, kernel * k, n, |l, j| weights[l * n + j], &mut packed);
+                let mut out = vec![f32::NAN; lines * w * n];
+                let b = Panels::Packed(packed.as_ptr());
+                let p = Product {
+                    a_row: s * c,
+                    groups: Runs { count: lines, a: s * width * c, b: 0 },
+                    segments: Runs { count: kernel, a: width * c, b: 0 },
+                    ..Product::plain(w, n, k, image.as_ptr(), b, out.as_mut_ptr())
+                };
+                // SAFETY: the vectors above have exactly these sizes.
+                unsafe { gemm(isa, &p) };
+                for (i, got) in out.iter().enumerate() {
+                    let (y, x, j) = (i / n / w, i / n % w, i % n);
+                    let want: f32 = (0..kernel * k).map(|l| at(y, x, l / k, l % k) * weights[l * n + j]).sum();
+                    assert!((got - want).abs() < 1e-4, "{isa:?} stride {s} at {y},{x},{j}: {got} {want}");
+                }
+
+                let ky = 1;
+                let mut dw = vec![f32::NAN; n * k];
+                let b = Panels::Rows(image[ky * width * c..].as_ptr(), s * c);
+                let p = Product {
+                    a_row: 1,
+                    a_col: n,
+                    segments: Runs { count: lines, a: w * n, b: s * width * c },
+                    ..Product::plain(n, k, w, dy.as_ptr(), b, dw.as_mut_ptr())
+                };
+                // SAFETY: as above.
+                unsafe { gemm(isa, &p) };
+                for (i, got) in dw.iter().enumerate() {
+                    let (o, l) = (i / k, i % k);
+                    let pixels = (0..lines).flat_map(|y| (0..w).map(move |x| (y, x)));
+                    let want: f32 = pixels.map(|(y, x)| dy[(y * w + x) * n + o] * at(y, x, ky, l)).sum();
+                    assert!((got - want).abs() < 1e-4, "{isa:?} stride {s} weight {o},{l}: {got} {want}");
                 }
             }
         }

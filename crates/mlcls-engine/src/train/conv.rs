@@ -1,13 +1,12 @@
-//! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel
-//! gathers them (im2col) from the image with its border of zeros.
+//! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel reads
+//! its windows in place from the image with its border of zeros.
 
-use std::ops::Range;
 
 use super::places::PackPlace;
 use super::step::{Step, Target, for_parts};
-use crate::border::{Padded, tap_major, tile_rows};
+use crate::border::{Padded, tap_major, tile_lines, tile_rows};
 use crate::graph::Shape;
-use crate::kernels::gemm::{Panels, Product, gemm, pack};
+use crate::kernels::gemm::{Panels, Product, Runs, gemm, pack};
 use crate::kernels::rows;
 use crate::parallel::{Scratch, Shared, for_ranges};
 use crate::program::{Conv, Norm, Source};
@@ -44,20 +43,10 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
             step.clear_sums(p, 0, 2 * conv.output.c);
         }
         let first_row = images.start * rows_out;
-        for_tiles(step, conv, p, None, |tile| {
+        let pixel = conv.input.c * conv.window.stride * conv.window.stride + conv.output.c;
+        for_tiles(step, conv, p, pixel, None, |tile| {
             let out = step.value(conv.out).at(tile.row * conv.output.c);
-            let product = Product {
-                m: tile.rows,
-                n: conv.output.c,
-                k: conv.input.c * conv.window.kernel * conv.window.kernel,
-                a: tile.a,
-                a_row: tile.a_row,
-                a_col: 1,
-                b: Panels::Packed(step.arena.at(step.places.packs[stage].forward)),
-                c: out,
-                c_row: conv.output.c,
-                accumulate: false,
-            };
+            let product = tile.product(conv, Panels::Packed(step.arena.at(step.places.packs[stage].forward)), out);
             // SAFETY: the tile's rows are inside this part's images; the panels were packed for this step.
             unsafe {
                 gemm(step.isa, &product);
@@ -65,7 +54,7 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
                     let bias = step.params[bias.clone()].as_ptr();
                     let identity = crate::graph::Activation::Identity;
                     let (c, none) = (conv.output.c, std::ptr::null());
-                    rows::bias_act(step.isa, out, tile.rows, c, c, bias, identity, none);
+                    rows::bias_act(step.isa, out, tile.rows(), c, c, bias, identity, none);
                 }
                 if has_norm {
                     let origin = step.part_origin(p);
@@ -73,7 +62,7 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
                         origin.copy_from_nonoverlapping(out, conv.output.c);
                     }
                     let (sum, c) = (step.part_sums(p, 0), conv.output.c);
-                    rows::moments(step.isa, out, tile.rows, c, origin, sum, sum.add(c));
+                    rows::moments(step.isa, out, tile.rows(), c, origin, sum, sum.add(c));
                 }
             }
         });
@@ -101,11 +90,12 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         if let Some(t) = &target {
             t.begin(p, 0);
         }
-        let rows_max = tile_rows(k, cout);
-        let mut dy_tile = Scratch::take(if whole { 0 } else { rows_max * cout });
-        let mut col_tile = Scratch::take(if conv.window.is_point() { 0 } else { rows_max * k });
+        let most = tile_rows(k, cout).max(tile_lines(k + cout, conv.output.w) * conv.output.w);
+        let mut dy_tile = Scratch::take(if whole { 0 } else { most * cout });
+        let mut col_tile = Scratch::take(if conv.window.is_point() { 0 } else { most * k });
         let mut border = Border::new(conv, target.is_some());
-        for_tiles(step, conv, p, keep, |tile| {
+        for_tiles(step, conv, p, k + cout, keep, |tile| {
+            let rows = tile.rows();
             let offset = tile.row * cout;
             let image = tile.row / conv.output.pixels();
             let d = step.grad(conv.out).at(offset);
@@ -116,38 +106,28 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
                     Some(g) => {
                         let y = step.value(conv.out).at(offset);
                         let to = if whole { d } else { dy_tile.as_mut_ptr() };
-                        rows::gradient(step.isa, to, d, y, tile.rows, cout, &g);
+                        rows::gradient(step.isa, to, d, y, rows, cout, &g);
                         to.cast_const()
                     }
                 };
                 if conv.bias.is_some() {
-                    rows::column_sums(step.isa, dy, tile.rows, cout, bias_sums);
+                    rows::column_sums(step.isa, dy, rows, cout, bias_sums);
                 }
                 if !whole {
-                    let x = Panels::Rows(tile.a, tile.a_row);
-                    gemm(step.isa, &weight_product(dy, cout, 0..cout, tile.rows, x, k, dw, true));
+                    for ky in 0..conv.window.kernel {
+                        gemm(step.isa, &tile.weight_product(conv, ky, dy, dw));
+                    }
                 }
                 let Some(t) = &target else { return };
-                let mut data = Product {
-                    m: tile.rows,
-                    n: k,
-                    k: cout,
-                    a: dy,
-                    a_row: cout,
-                    a_col: 1,
-                    b: Panels::Packed(step.arena.at(step.places.packs[stage].backward)),
-                    c: t.grad.at(tile.row * conv.input.c),
-                    c_row: k,
-                    accumulate: t.accumulate,
-                };
+                let b = Panels::Packed(step.arena.at(step.places.packs[stage].backward));
                 if conv.window.is_point() {
-                    gemm(step.isa, &data);
+                    let c = t.grad.at(tile.row * conv.input.c);
+                    let plain = Product::plain(rows, k, cout, dy, b, c);
+                    gemm(step.isa, &Product { accumulate: t.accumulate, ..plain });
                     let (pixels, row) = (conv.input.pixels(), tile.row);
-                    t.finish(p, 0, row / pixels, row % pixels, tile.rows);
+                    t.finish(p, 0, row / pixels, row % pixels, rows);
                 } else {
-                    data.c = col_tile.as_mut_ptr();
-                    data.accumulate = false;
-                    gemm(step.isa, &data);
+                    gemm(step.isa, &Product::plain(rows, k, cout, dy, b, col_tile.as_mut_ptr()));
                     border.scatter(step, conv, t, p, &tile, &col_tile);
                 }
             }
@@ -164,31 +144,6 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
     }
     if let Some(v) = view {
         step.collect_target(stage, v, 0);
-    }
-}
-
-/// `dw[couts, k] (+)= dy[rows, couts]^T x[rows, k]`; `dw` starts at the first of `couts`.
-fn weight_product(
-    dy: *const f32,
-    cout: usize,
-    couts: Range<usize>,
-    rows: usize,
-    x: Panels,
-    k: usize,
-    dw: *mut f32,
-    accumulate: bool,
-) -> Product {
-    Product {
-        m: couts.len(),
-        n: k,
-        k: rows,
-        a: dy.wrapping_add(couts.start),
-        a_row: 1,
-        a_col: cout,
-        b: x,
-        c: dw,
-        c_row: k,
-        accumulate,
     }
 }
 
@@ -212,32 +167,75 @@ fn whole_batch_weight(step: &Step, conv: &Conv, dst: &mut [f32]) {
         for from in (0..total).step_by(ROWS) {
             let rows = ROWS.min(total - from);
             let x = Panels::Rows(x.at(from * k), k);
-            let (dy, dw) = (dy.at(from * cout), dst.at(couts.start * k));
+            let (dy, dw) = (dy.at(from * cout + couts.start), dst.at(couts.start * k));
+            let plain = Product::plain(couts.len(), k, rows, dy, x, dw);
             // SAFETY: `rows` rows of both maps; ranges of output channels do not overlap.
-            unsafe { gemm(step.isa, &weight_product(dy, cout, couts.clone(), rows, x, k, dw, from > 0)) };
+            unsafe { gemm(step.isa, &Product { a_row: 1, a_col: cout, accumulate: from > 0, ..plain }) };
         }
     });
 }
 
-/// A tile of output rows with the input rows that make it.
+/// A tile of output rows, in lines, with the input that makes it.
 struct Tile {
     /// First output row, counted over the whole batch.
     row: usize,
-    rows: usize,
-    /// Input rows, `a_row` elements apart.
+    /// Lines, and rows of a line: for a 1x1 convolution one line of any length, else lines of output pixels.
+    lines: usize,
+    line: usize,
+    /// Where the first window starts.
     a: *const f32,
+    /// Distances between the windows of neighbouring rows, between those of lines, and between the rows of a window.
     a_row: usize,
+    a_line: usize,
+    a_window: usize,
 }
 
-/// Calls `f` for every tile of part `p`, in order. Where the input is made on loading, `keep` is where all of it goes, or else
-/// it is forgotten tile by tile.
-fn for_tiles(step: &Step, conv: &Conv, p: usize, keep: Option<Shared<f32>>, mut f: impl FnMut(Tile)) {
+impl Tile {
+    fn rows(&self) -> usize {
+        self.lines * self.line
+    }
+
+    /// The output of the convolution.
+    fn product(&self, conv: &Conv, b: Panels, c: *mut f32) -> Product {
+        let k = conv.input.c * conv.window.kernel;
+        Product {
+            a_row: self.a_row,
+            groups: Runs { count: self.lines, a: self.a_line, b: 0 },
+            segments: Runs { count: conv.window.kernel, a: self.a_window, b: 0 },
+            ..Product::plain(self.line, conv.output.c, k, self.a, b, c)
+        }
+    }
+
+    /// Adds the gradient of row `ky` of the windows to `dw[out, ky, kx, in]`.
+    fn weight_product(&self, conv: &Conv, ky: usize, dy: *const f32, dw: *mut f32) -> Product {
+        let (n, cout) = (conv.input.c * conv.window.kernel, conv.output.c);
+        let x = Panels::Rows(self.a.wrapping_add(ky * self.a_window), self.a_row);
+        Product {
+            a_row: 1,
+            a_col: cout,
+            segments: Runs { count: self.lines, a: self.line * cout, b: self.a_line },
+            c_row: n * conv.window.kernel,
+            accumulate: true,
+            ..Product::plain(cout, n, self.line, dy, x, dw.wrapping_add(ky * n))
+        }
+    }
+}
+
+/// Calls `f` for every tile of part `p`, in order; `pixel` is what an output pixel takes of a tile's memory, in elements. Where
+/// the input is made on loading, `keep` is where all of it goes, or else it is forgotten tile by tile.
+fn for_tiles(
+    step: &Step,
+    conv: &Conv,
+    p: usize,
+    pixel: usize,
+    keep: Option<Shared<f32>>,
+    mut f: impl FnMut(Tile),
+) {
     let images = step.images(p);
     let (cin, out_pixels) = (conv.input.c, conv.output.pixels());
-    let k = cin * conv.window.kernel * conv.window.kernel;
-    let rows = tile_rows(k, conv.output.c);
     if let (Source::View(view), true) = (&conv.src, conv.window.is_point()) {
         let src = step.value(view.value);
+        let rows = tile_rows(cin, conv.output.c);
         let mut run = |from: usize, to: usize, image: usize| {
             let load = step.load(view, image);
             let forgets = load.is_some() && keep.is_none();
@@ -254,7 +252,7 @@ fn for_tiles(step: &Step, conv: &Conv, p: usize, keep: Option<Shared<f32>>, mut 
                         to.cast_const()
                     }
                 };
-                f(Tile { row, rows, a, a_row: cin });
+                f(Tile { row, lines: 1, line: rows, a, a_row: cin, a_line: 0, a_window: 0 });
             }
         };
         if view.gate.is_some() || step.program.values[conv.out].gate.is_some() {
@@ -266,14 +264,21 @@ fn for_tiles(step: &Step, conv: &Conv, p: usize, keep: Option<Shared<f32>>, mut 
         return;
     }
     let padded = Padded::new(conv.input, conv.output, conv.window);
-    let mut image_tile = Scratch::take(padded.len());
-    let mut cols = Scratch::take(rows * k);
+    let mut image = Scratch::take(padded.len());
+    let Shape { h, w, .. } = conv.output;
+    let lines = tile_lines(pixel, w);
     for i in images {
-        fill(step, conv, &padded, i, &mut image_tile);
-        for from in (0..out_pixels).step_by(rows) {
-            let rows = rows.min(out_pixels - from);
-            padded.gather(&image_tile, from..from + rows, &mut cols);
-            f(Tile { row: i * out_pixels + from, rows, a: cols.as_ptr(), a_row: k });
+        fill(step, conv, &padded, i, &mut image);
+        for y in (0..h).step_by(lines) {
+            f(Tile {
+                row: i * out_pixels + y * w,
+                lines: lines.min(h - y),
+                line: w,
+                a: image[padded.window_start(y * w)..].as_ptr(),
+                a_row: conv.window.stride * cin,
+                a_line: conv.window.stride * padded.stride(),
+                a_window: padded.stride(),
+            });
         }
     }
 }
@@ -324,7 +329,7 @@ impl Border {
             self.grad.fill(0.0);
         }
         let segment = kernel * c;
-        for (r, row) in cols.chunks_exact(kernel * segment).take(tile.rows).enumerate() {
+        for (r, row) in cols.chunks_exact(kernel * segment).take(tile.rows()).enumerate() {
             let start = self.padded.window_start(from + r);
             for (ky, src) in row.chunks_exact(segment).enumerate() {
                 let dst = &mut self.grad[start + ky * self.padded.stride()..][..segment];
@@ -332,7 +337,7 @@ impl Border {
                 unsafe { rows::axpy(step.isa, dst.as_mut_ptr(), src.as_ptr(), 1.0, segment, true) };
             }
         }
-        if from + tile.rows == pixels {
+        if from + tile.rows() == pixels {
             for y in 0..h {
                 let src = &self.grad[self.padded.row(y)..][..w * c];
                 let dst = t.grad.at((image * h + y) * w * c);

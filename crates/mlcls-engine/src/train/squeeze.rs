@@ -37,9 +37,8 @@ pub fn pack_weights(step: &Step, se: &Squeeze, place: PackPlace) {
 /// A and C must hold these sizes.
 unsafe fn product(step: &Step, a: *const f32, m: usize, k: usize, n: usize, panels: usize, c: *mut f32) {
     let b = Panels::Packed(step.arena.at(panels));
-    let p = Product { m, n, k, a, a_row: k, a_col: 1, b, c, c_row: n, accumulate: false };
     // SAFETY: the caller's contract; the panels were packed for this step.
-    unsafe { gemm(step.isa, &p) }
+    unsafe { gemm(step.isa, &Product::plain(m, n, k, a, b, c)) }
 }
 
 /// Pools, and computes the gate of every image.
@@ -166,18 +165,9 @@ fn layer_gradient(
     let db = Shared::new(grads[bias.clone()].as_mut_ptr());
     for_ranges(out, CHANNELS, |range| {
         let a = step.arena.at(dy + range.start).cast_const();
-        let p = Product {
-            m: range.len(),
-            n: inputs,
-            k: step.n,
-            a,
-            a_row: 1,
-            a_col: out,
-            b: Panels::Rows(step.arena.at(x), inputs),
-            c: dw.at(range.start * inputs),
-            c_row: inputs,
-            accumulate: false,
-        };
+        let b = Panels::Rows(step.arena.at(x), inputs);
+        let c = dw.at(range.start * inputs);
+        let p = Product { a_row: 1, a_col: out, ..Product::plain(range.len(), inputs, step.n, a, b, c) };
         // SAFETY: `n` rows of both matrices; ranges of the output do not overlap.
         unsafe {
             gemm(step.isa, &p);
