@@ -6,27 +6,35 @@ use super::places::PackPlace;
 use super::step::{Step, Target, for_parts};
 use crate::border::{Padded, tap_major, tile_lines, tile_rows};
 use crate::graph::Shape;
-use crate::kernels::gemm::{Panels, Product, Runs, gemm, pack};
+use crate::kernels::gemm::{Panels, Product, Runs, gemm, pack, packed_len};
 use crate::kernels::rows;
-use crate::parallel::{Scratch, Shared, for_ranges};
+use crate::parallel::{Scratch, Shared, for_each};
 use crate::program::{Conv, Norm, Source};
 
 /// Packs the weights of this step.
 pub fn pack_weights(step: &Step, conv: &Conv, place: PackPlace) {
     let w = &step.params[conv.weight.clone()];
-    let (cin, taps, cout) = (conv.input.c, conv.window.kernel * conv.window.kernel, conv.output.c);
+    let (cin, taps) = (conv.input.c, conv.window.kernel * conv.window.kernel);
     let k = cin * taps;
-    // Rows are gathered tap by tap with channels inside, the weight `[out, in, k, k]` has taps inside.
-    let at = |o: usize, l: usize| w[tap_major(o * k + l, cin, taps)];
-    let len = |k, n| crate::kernels::gemm::packed_len(step.isa, k, n);
-    // SAFETY: the places of this stage's panels have these lengths and belong to it alone.
-    unsafe {
-        let forward = std::slice::from_raw_parts_mut(step.arena.at(place.forward), len(k, cout));
-        pack(step.isa, k, cout, |l, o| at(o, l), forward);
-        if matches!(conv.src, Source::View(_)) {
-            let backward = std::slice::from_raw_parts_mut(step.arena.at(place.backward), len(cout, k));
-            pack(step.isa, cout, k, at, backward);
-        }
+    if taps == 1 {
+        pack_both(step, conv, place, |o, l| w[o * k + l]);
+    } else {
+        // Windows are read tap by tap with channels inside, the weight `[out, in, k, k]` has taps inside.
+        let tap_major: Vec<usize> = (0..k).map(|l| tap_major(l, cin, taps)).collect();
+        pack_both(step, conv, place, |o, l| w[o * k + tap_major[l]]);
+    }
+}
+
+/// Packs weight `at(output, input)` for the forward pass and, where the input wants a gradient, for the backward pass.
+fn pack_both(step: &Step, conv: &Conv, place: PackPlace, at: impl Fn(usize, usize) -> f32) {
+    let (k, cout) = (conv.weight.len() / conv.output.c, conv.output.c);
+    let panels = |at: usize, k: usize, n: usize| {
+        // SAFETY: the places of this stage's panels have these lengths and belong to it alone.
+        unsafe { std::slice::from_raw_parts_mut(step.arena.at(at), packed_len(step.isa, k, n)) }
+    };
+    pack(step.isa, k, cout, |l, o| at(o, l), panels(place.forward, k, cout));
+    if matches!(conv.src, Source::View(_)) {
+        pack(step.isa, cout, k, at, panels(place.backward, cout, k));
     }
 }
 
@@ -147,14 +155,15 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
     }
 }
 
-/// Output channels whose weight gradient a thread takes at a time over the whole batch.
-const COUTS: usize = 48;
+/// Output and input channels whose weight gradient a thread takes at a time over the whole batch: few enough that the threads
+/// have equally much to do, and that the sums stay in a second-level cache.
+const BLOCK: (usize, usize) = (48, 512);
 
 /// Rows that it takes at a time: a panel of them stays in a first-level cache.
 const ROWS: usize = 256;
 
-/// The weight gradient of a 1x1 convolution whose gradient and activated input all lie in memory: threads share the output
-/// channels, so there are no partial gradients to add up.
+/// The weight gradient of a 1x1 convolution whose gradient and activated input all lie in memory: threads share the weight, so
+/// there are no partial gradients to add up.
 fn whole_batch_weight(step: &Step, conv: &Conv, dst: &mut [f32]) {
     let (k, cout, total) = (conv.input.c, conv.output.c, step.n * conv.output.pixels());
     let x = match &conv.src {
@@ -163,14 +172,17 @@ fn whole_batch_weight(step: &Step, conv: &Conv, dst: &mut [f32]) {
         Source::Pixels { .. } => unreachable!("a 1x1 convolution of the image itself reads a border"),
     };
     let (dy, dst) = (step.grad(conv.out), Shared::new(dst.as_mut_ptr()));
-    for_ranges(cout, COUTS, |couts| {
+    let couts = cout.div_ceil(BLOCK.0);
+    for_each(couts * k.div_ceil(BLOCK.1), |block| {
+        let (o, l) = (block % couts * BLOCK.0, block / couts * BLOCK.1);
+        let (m, n) = (BLOCK.0.min(cout - o), BLOCK.1.min(k - l));
         for from in (0..total).step_by(ROWS) {
             let rows = ROWS.min(total - from);
-            let x = Panels::Rows(x.at(from * k), k);
-            let (dy, dw) = (dy.at(from * cout + couts.start), dst.at(couts.start * k));
-            let plain = Product::plain(couts.len(), k, rows, dy, x, dw);
-            // SAFETY: `rows` rows of both maps; ranges of output channels do not overlap.
-            unsafe { gemm(step.isa, &Product { a_row: 1, a_col: cout, accumulate: from > 0, ..plain }) };
+            let x = Panels::Rows(x.at(from * k + l), k);
+            let plain = Product::plain(m, n, rows, dy.at(from * cout + o), x, dst.at(o * k + l));
+            let p = Product { a_row: 1, a_col: cout, c_row: k, accumulate: from > 0, ..plain };
+            // SAFETY: `rows` rows of both maps; blocks of the weight do not overlap.
+            unsafe { gemm(step.isa, &p) };
         }
     });
 }
