@@ -12,6 +12,7 @@ mod error;
 mod graph;
 mod infer;
 mod kernels;
+mod memory;
 mod op;
 mod parallel;
 mod profile;
@@ -30,8 +31,9 @@ pub use graph::{
     Shape, Window,
 };
 pub use infer::InferPlan;
+pub use memory::resident_bytes;
 pub use op::{InferModule, TrainOp};
 pub use profile::{Profile, StageProfile, Work};
 pub use roofline::Roofline;
-pub use train::TrainPlan;
+pub use train::{ArenaKind, ArenaMap, ArenaPiece, TrainPlan};
 pub use weights::Weights;

@@ -2,12 +2,14 @@
 //!
 //!     cargo run --release -p mlcls-train --example profile -- mobilenetv3_large_100 train 32
 //!
-//! Arguments: MODEL train|infer BATCH [SIZE [REPETITIONS]]. Prints Markdown: a table of stages, one of kinds, and what lies
-//! in the training plan's memory. `RAYON_NUM_THREADS` sets the threads.
+//! Arguments: MODEL train|infer BATCH [SIZE [REPETITIONS]]. Prints Markdown: a table of stages, one of kinds, and for training
+//! the arena map: what lies where in the plan's memory, and when. `RAYON_NUM_THREADS` sets the threads.
 
 use std::collections::BTreeMap;
 
-use mlcls_engine::{InferPlan, Profile, Roofline, TrainPlan, Weights, Work};
+use mlcls_engine::{
+    ArenaKind, ArenaMap, InferPlan, Profile, Roofline, TrainPlan, Weights, Work, resident_bytes,
+};
 use mlcls_models::{ModelOptions, build};
 
 const CLASSES: usize = 20;
@@ -32,7 +34,7 @@ fn main() -> Outcome {
     println!("{}, {mode}, batch {batch}, {size} px, {threads} threads, {}", model.name, roof.isa);
     println!("limits of this machine: {:.0} GFLOP/s, {:.1} GB/s\n", roof.flops * 1e-9, roof.bytes * 1e-9);
 
-    let profile = match mode.as_str() {
+    match mode.as_str() {
         "infer" => {
             let mut plan = InferPlan::new(&model.graph, &weights, batch)?;
             plan.run(&pixels, batch)?;
@@ -48,12 +50,12 @@ fn main() -> Outcome {
             profile.seconds *= own;
             let one = Roofline { flops: roof.flops / own, bytes: roof.bytes / own, ..roof };
             print(&profile, one, rate);
-            return Ok(());
         }
         "train" => {
-            let mut plan = TrainPlan::new(&model.graph, batch)?;
-            let mut grads = vec![0.0; weights.params.len()];
+            let mut grads = vec![1.0; weights.params.len()];
             let dlogits = vec![0.01; batch * CLASSES];
+            let before = resident_bytes();
+            let mut plan = TrainPlan::new(&model.graph, batch)?;
             for repetition in 0..repetitions + 1 {
                 if repetition == 1 {
                     plan.reset_profile();
@@ -61,13 +63,18 @@ fn main() -> Outcome {
                 plan.forward(&weights.params, &mut weights.buffers, &pixels, batch, 0)?;
                 plan.backward(&weights.params, &dlogits, &mut grads)?;
             }
-            println!("arena {:.0} MB\n", plan.arena_bytes() as f64 * 1e-6);
-            plan.profile()
+            let (arena, stated) = (plan.arena_bytes(), TrainPlan::bytes_needed(&model.graph, batch)?);
+            println!("arena {:.1} MB, with the pixels {:.1} MB", mb(arena), mb(stated));
+            if let Some((before, now)) = before.zip(resident_bytes()) {
+                println!("resident memory that the steps added: {:.1} MB", mb(now.saturating_sub(before)));
+            }
+            println!();
+            let profile = plan.profile();
+            print(&profile, roof, 1.0 / profile.seconds);
+            print_arena(&plan.arena_map());
         }
         other => return Err(format!("mode {other}: expected train or infer").into()),
-    };
-    let rate = 1.0 / profile.seconds;
-    print(&profile, roof, rate);
+    }
     Ok(())
 }
 
@@ -122,4 +129,51 @@ fn print(profile: &Profile, roof: Roofline, images_per_second: f64) {
     row("outside", [profile.outside(), 0.0, 0.0, 0.0, 0.0]);
     row("all stages", total);
     println!("\n{} images, {images_per_second:.1} images/s", profile.images);
+}
+
+/// MB of 10^6 bytes.
+fn mb(bytes: usize) -> f64 {
+    bytes as f64 * 1e-6
+}
+
+fn print_arena(map: &ArenaMap) {
+    println!("\n## Arena map\n");
+    println!(
+        "{:.1} MB. Values and gradients take turns in the same memory, the rest keeps its own.\n",
+        mb(map.bytes)
+    );
+    println!("| kind | MB |");
+    println!("|---|---|");
+    let own = |(kind, bytes): &(ArenaKind, usize)| (!kind.is_shared()).then(|| (kind.name(), *bytes));
+    println!("| values and gradients | {:.2} |", mb(map.shared_bytes));
+    map.kinds.iter().filter_map(own).for_each(|(name, bytes)| println!("| {name} | {:.2} |", mb(bytes)));
+    let kind = |kind| mb(map.kinds.iter().filter(|(k, _)| *k == kind).map(|(_, bytes)| bytes).sum());
+    let (moment, peak) = map.peak();
+    println!(
+        "\nWithout turns, values would take {:.1} MB and gradients {:.1} MB, together {:.1} MB. At the peak, `{}`, {:.1} MB \
+         live; gaps between them cost {:.1} MB.\n",
+        kind(ArenaKind::Value),
+        kind(ArenaKind::Gradient),
+        mb(map.bytes_without_reuse()),
+        map.moment_name(moment),
+        mb(peak),
+        mb(map.shared_bytes - peak)
+    );
+    println!("Values and gradients by place; those that live at the peak are marked *.\n");
+    println!("| offset MB | MB | value | kind | shape | first | last | |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for p in &map.pieces {
+        let kind = if p.kind == ArenaKind::Value { "value" } else { "gradient" };
+        let mark = if (p.first..=p.last).contains(&moment) { "*" } else { "" };
+        let (first, last) = (map.moment_name(p.first), map.moment_name(p.last));
+        println!(
+            "| {:.2} | {:.2} | {} | {kind} | {}x{}x{} | {first} | {last} | {mark} |",
+            mb(p.offset),
+            mb(p.bytes),
+            p.name,
+            p.shape.h,
+            p.shape.w,
+            p.shape.c,
+        );
+    }
 }

@@ -4,8 +4,8 @@ mod conv;
 mod cosine;
 mod depthwise;
 mod join;
+mod map;
 mod places;
-
 mod squeeze;
 mod step;
 
@@ -19,6 +19,7 @@ use crate::kernels::simd::Isa;
 use crate::parallel::{for_each, in_pool};
 use crate::profile::{self, Clock, Profile, StageProfile, Way};
 use crate::program::{Norm, Program, Stage};
+pub use map::{ArenaKind, ArenaMap, ArenaPiece};
 use places::Places;
 use step::{Step, norm_backward, norm_forward, norm_identity};
 
@@ -111,6 +112,11 @@ impl TrainPlan {
     /// Bytes of the arena, which holds everything that a step needs but the parameters and a few tiles per thread.
     pub fn arena_bytes(&self) -> usize {
         4 * self.arena.len()
+    }
+
+    /// What lies where in the arena, and from which stage to which.
+    pub fn arena_map(&self) -> ArenaMap {
+        ArenaMap::new(&self.program, &self.places, &self.stages)
     }
 
     /// Where the time of all passes since the last [`reset_profile`](Self::reset_profile) went, per image.

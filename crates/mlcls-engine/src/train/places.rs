@@ -1,5 +1,6 @@
 //! Where everything of a training step lies in the arena.
 
+use super::map::ArenaKind;
 use crate::arena::{Wish, place};
 use crate::kernels::gemm::packed_len;
 use crate::kernels::rows::GATED_SUMS;
@@ -96,6 +97,12 @@ pub struct Places {
     /// Elements between the sets of [`PartPlace::sums`], in doubles.
     pub sum_stride: usize,
     pub total: usize,
+    /// Length and life of each value and, behind each, of its gradient.
+    pub wishes: Vec<Wish>,
+    /// Length of the memory that these share.
+    pub shared: usize,
+    /// Length of each kind.
+    pub taken: [usize; ArenaKind::ALL.len()],
 }
 
 impl Places {
@@ -109,10 +116,17 @@ impl Places {
             wishes.push(Wish { len, from: v.producer, to: producer_back });
             wishes.push(Wish { len, from: Self::first_gradient(program, id), to: producer_back });
         }
-        let (offsets, mut total) = place(&wishes);
-        let mut take = |len: usize| {
-            let at = total;
-            total += len.next_multiple_of(16);
+        let (offsets, shared) = place(&wishes);
+        let mut taken = [0; ArenaKind::ALL.len()];
+        for pair in wishes.chunks_exact(2) {
+            taken[ArenaKind::Value as usize] += pair[0].len;
+            taken[ArenaKind::Gradient as usize] += pair[1].len;
+        }
+        let mut total = shared;
+        let mut take = |kind: ArenaKind, len: usize| {
+            let (at, len) = (total, len.next_multiple_of(16));
+            taken[kind as usize] += len;
+            total += len;
             at
         };
         let norms = program
@@ -120,21 +134,21 @@ impl Places {
             .iter()
             .map(|norm| {
                 let stride = norm.channels().next_multiple_of(16);
-                let at = take(NORM_VECTORS * stride);
-                NormPlace { at, stride, sums: take(4 * norm.channels()) }
+                let at = take(ArenaKind::BatchNorm, NORM_VECTORS * stride);
+                NormPlace { at, stride, sums: take(ArenaKind::BatchNorm, 4 * norm.channels()) }
             })
             .collect();
         let gates = program
             .gates
             .iter()
             .map(|g| GatePlace {
-                pooled: take(n * g.c),
-                hidden: take(n * g.reduced),
-                hidden_act: take(n * g.reduced),
-                raw: take(n * g.c),
-                gate: take(n * g.c),
-                sums: take(n * g.c * GATED_SUMS),
-                pooled_grad: take(n * g.c),
+                pooled: take(ArenaKind::Gate, n * g.c),
+                hidden: take(ArenaKind::Gate, n * g.reduced),
+                hidden_act: take(ArenaKind::Gate, n * g.reduced),
+                raw: take(ArenaKind::Gate, n * g.c),
+                gate: take(ArenaKind::Gate, n * g.c),
+                sums: take(ArenaKind::Gate, n * g.c * GATED_SUMS),
+                pooled_grad: take(ArenaKind::Gate, n * g.c),
             })
             .collect();
         let packs = program
@@ -145,20 +159,27 @@ impl Places {
                     let k = c.input.c * c.window.kernel * c.window.kernel;
                     let back = matches!(c.src, Source::View(_));
                     PackPlace {
-                        forward: take(packed_len(isa, k, c.output.c)),
-                        backward: if back { take(packed_len(isa, c.output.c, k)) } else { 0 },
+                        forward: take(ArenaKind::PackedWeight, packed_len(isa, k, c.output.c)),
+                        backward: if back {
+                            take(ArenaKind::PackedWeight, packed_len(isa, c.output.c, k))
+                        } else {
+                            0
+                        },
                         ..PackPlace::default()
                     }
                 }
                 // Weights `[k * k, c]`, which forward and backward share.
-                Stage::Depthwise(d) => PackPlace { forward: take(d.weight.len()), ..PackPlace::default() },
+                Stage::Depthwise(d) => PackPlace {
+                    forward: take(ArenaKind::PackedWeight, d.weight.len()),
+                    ..PackPlace::default()
+                },
                 Stage::Squeeze(s) => {
                     let (c, r) = (s.input.c, program.gates[s.gate].reduced);
                     PackPlace {
-                        forward: take(packed_len(isa, c, r)),
-                        backward: take(packed_len(isa, r, c)),
-                        expand: take(packed_len(isa, r, c)),
-                        expand_backward: take(packed_len(isa, c, r)),
+                        forward: take(ArenaKind::PackedWeight, packed_len(isa, c, r)),
+                        backward: take(ArenaKind::PackedWeight, packed_len(isa, r, c)),
+                        expand: take(ArenaKind::PackedWeight, packed_len(isa, r, c)),
+                        expand_backward: take(ArenaKind::PackedWeight, packed_len(isa, c, r)),
                     }
                 }
                 _ => PackPlace::default(),
@@ -169,11 +190,16 @@ impl Places {
         let channels = program.values.iter().map(|v| v.shape.c).max().unwrap_or(0);
         let whole: Vec<bool> = program.stages.iter().map(|s| takes_whole_batch(s, n)).collect();
         let inputs = program.stages.iter().zip(&whole).filter(|(_, whole)| **whole);
-        let whole_input = take(inputs.map(|(s, _)| n * loaded_input(s)).max().unwrap_or(0));
+        let whole_input = inputs.map(|(s, _)| n * loaded_input(s)).max().unwrap_or(0);
+        let whole_input = take(ArenaKind::WholeInput, whole_input);
         // A smaller batch may have more images per part, never more parts.
         let most = (1..=n).map(part_count).max().unwrap_or(1);
         let parts = (0..most)
-            .map(|_| PartPlace { weight: take(weight), origin: take(channels), sums: take(3 * 4 * channels) })
+            .map(|_| PartPlace {
+                weight: take(ArenaKind::PartialWeightGradient, weight),
+                origin: take(ArenaKind::PartialSums, channels),
+                sums: take(ArenaKind::PartialSums, 3 * 4 * channels),
+            })
             .collect();
         let (values, grads) = (0..program.values.len()).map(|i| (offsets[2 * i], offsets[2 * i + 1])).unzip();
         Self {
@@ -187,6 +213,9 @@ impl Places {
             whole_input,
             sum_stride: 2 * channels,
             total,
+            wishes,
+            shared,
+            taken,
         }
     }
 
