@@ -127,7 +127,9 @@ fn layers() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    let args = ["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    // With the feature, or the kernels' benches would be skipped.
+    let targets = ["--workspace", "--all-targets", "--features", "mlcls-engine/bench"];
+    let args = [&["clippy", "--locked"], &targets[..], &["--", "--deny", "warnings"]].concat();
     shell::run(&mut command("cargo", &args))
 }
 

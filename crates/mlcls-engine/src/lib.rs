@@ -6,6 +6,9 @@
 #![deny(missing_docs)]
 
 mod arena;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod border;
 mod builder;
 mod error;

@@ -43,8 +43,8 @@ impl Isa {
         }
     }
 
-    /// Every instruction set that this processor can run, for tests.
-    #[cfg(test)]
+    /// Every instruction set that this processor can run, the widest last, for tests and benches.
+    #[cfg(any(test, feature = "bench"))]
     pub fn available() -> Vec<Self> {
         let mut all = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
