@@ -5,6 +5,7 @@
 //! vector back. See each type for an example.
 #![deny(missing_docs)]
 
+mod aligned;
 mod arena;
 #[cfg(feature = "bench")]
 #[doc(hidden)]

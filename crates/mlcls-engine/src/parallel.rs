@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
+
 /// Parts that a batch of `n` images is split into.
 pub fn part_count(n: usize) -> usize {
     n.min((n / 4).max(8))
@@ -32,14 +34,14 @@ pub fn for_ranges(len: usize, step: usize, f: impl Fn(Range<usize>) + Sync + Sen
 }
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Memory that a thread borrows from its own store while it works on a part; after the first step the store holds all that
 /// is ever needed, so that steps take none from the system.
 #[derive(Debug)]
 pub struct Scratch {
-    memory: Vec<f32>,
+    memory: Aligned,
     len: usize,
 }
 
@@ -48,7 +50,7 @@ impl Scratch {
     pub fn take(len: usize) -> Self {
         let mut memory = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         if memory.len() < len {
-            memory.resize(len, 0.0);
+            memory = Aligned::zeros(len);
         }
         Self { memory, len }
     }

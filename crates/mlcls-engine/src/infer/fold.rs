@@ -1,5 +1,6 @@
 //! What the weights decide, decided once: batch-norm folded into the convolutions, weights packed, sums fused.
 
+use crate::aligned::Aligned;
 use crate::border::tap_major;
 use crate::graph::Activation;
 use crate::kernels::cosine::normalise;
@@ -13,7 +14,7 @@ use crate::weights::Weights;
 pub enum Folded {
     Conv {
         conv: Conv,
-        panels: Vec<f32>,
+        panels: Aligned,
         bias: Vec<f32>,
         act: Activation,
         gate: Option<ValueId>,
@@ -21,7 +22,7 @@ pub enum Folded {
     },
     Depthwise {
         dw: Depthwise,
-        weights: Vec<f32>,
+        weights: Aligned,
         bias: Vec<f32>,
         act: Activation,
     },
@@ -29,9 +30,9 @@ pub enum Folded {
         se: Squeeze,
         out: ValueId,
         /// Both layers, packed.
-        reduce: Vec<f32>,
+        reduce: Aligned,
         reduce_bias: Vec<f32>,
-        expand: Vec<f32>,
+        expand: Aligned,
         expand_bias: Vec<f32>,
     },
     Add(Add),
@@ -86,7 +87,7 @@ pub fn fold_stage(
             if let Some(b) = &conv.bias {
                 shift.iter_mut().zip(param(b)).zip(&scale).for_each(|((s, b), k)| *s += b * k);
             }
-            let mut panels = vec![0.0; packed_len(isa, k, conv.output.c)];
+            let mut panels = Aligned::zeros(packed_len(isa, k, conv.output.c));
             let at = |l: usize, o: usize| w[tap_major(o * k + l, cin, taps)] * scale[o];
             pack(isa, k, conv.output.c, at, &mut panels);
             let gate = match &conv.src {
@@ -100,15 +101,18 @@ pub fn fold_stage(
             let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
             let (scale, bias) = fold(program, weights, dw.out);
             let w = param(&dw.weight);
-            let weights = (0..taps * c).map(|i| w[i % c * taps + i / c] * scale[i % c]).collect();
+            let mut weights = Aligned::zeros(taps * c);
+            for (i, v) in weights.iter_mut().enumerate() {
+                *v = w[i % c * taps + i / c] * scale[i % c];
+            }
             Folded::Depthwise { dw: dw.clone(), weights, bias, act: program.values[dw.out].act }
         }
         Stage::Squeeze(se) => {
             let (c, r) = (se.input.c, program.gates[se.gate].reduced);
             let (w1, w2) = (param(&se.reduce_weight), param(&se.expand_weight));
-            let mut reduce = vec![0.0; packed_len(isa, c, r)];
+            let mut reduce = Aligned::zeros(packed_len(isa, c, r));
             pack(isa, c, r, |l, o| w1[o * c + l], &mut reduce);
-            let mut expand = vec![0.0; packed_len(isa, r, c)];
+            let mut expand = Aligned::zeros(packed_len(isa, r, c));
             pack(isa, r, c, |l, o| w2[o * r + l], &mut expand);
             Folded::Squeeze {
                 se: se.clone(),

@@ -30,13 +30,16 @@ impl Split {
         cout: usize,
         in_place: bool,
     ) -> Self {
-        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line }.min(pixels);
+        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line }
+            .min(pixels);
         let (rows, cols) = match spread {
             1 => (tile, cout),
             _ if in_place && pixels < FEW_PIXELS => {
                 (tile, cout.div_ceil(spread).next_multiple_of(panel_width(isa)).min(cout))
             }
-            _ => (tile.min(pixels.div_ceil(spread).next_multiple_of(if line == 1 { 12 } else { line })), cout),
+            _ => {
+                (tile.min(pixels.div_ceil(spread).next_multiple_of(if line == 1 { 12 } else { line })), cout)
+            }
         };
         Self { pixels, cout, rows, cols }
     }

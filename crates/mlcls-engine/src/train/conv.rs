@@ -1,7 +1,6 @@
 //! Convolutions over all channels as products of row tiles: a 1x1 convolution reads its rows in place, a larger kernel reads
 //! its windows in place from the image with its border of zeros.
 
-
 use super::places::PackPlace;
 use super::step::{Step, Target, for_parts};
 use crate::border::{Padded, tap_major, tile_lines, tile_rows};
@@ -54,7 +53,8 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
         let pixel = conv.input.c * conv.window.stride * conv.window.stride + conv.output.c;
         for_tiles(step, conv, p, pixel, None, |tile| {
             let out = step.value(conv.out).at(tile.row * conv.output.c);
-            let product = tile.product(conv, Panels::Packed(step.arena.at(step.places.packs[stage].forward)), out);
+            let product =
+                tile.product(conv, Panels::Packed(step.arena.at(step.places.packs[stage].forward)), out);
             // SAFETY: the tile's rows are inside this part's images; the panels were packed for this step.
             unsafe {
                 gemm(step.isa, &product);
