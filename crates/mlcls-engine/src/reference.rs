@@ -10,7 +10,8 @@ pub struct Run {
     pub buffers: Vec<f64>,
 }
 
-fn act(a: Activation, x: f64) -> f64 {
+/// An activation by its formula.
+pub fn act(a: Activation, x: f64) -> f64 {
     match a {
         Activation::Identity => x,
         Activation::Relu => x.max(0.0),
