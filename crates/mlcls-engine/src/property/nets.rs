@@ -6,6 +6,7 @@ use proptest::sample::select;
 
 use crate::builder::{ConvOptions, GraphBuilder, Padding};
 use crate::graph::{Activation, Graph, Init, NodeId};
+use crate::reference::ACTIVATIONS;
 
 /// Layers, then pooling, then what stands behind it.
 #[derive(Clone, Debug)]
@@ -68,8 +69,7 @@ fn channels() -> impl Strategy<Value = usize> {
 }
 
 fn activation() -> impl Strategy<Value = Activation> {
-    use Activation::*;
-    select(vec![Identity, Relu, Relu6, HardSwish, Silu, Sigmoid, HardSigmoid])
+    select(&ACTIVATIONS[..])
 }
 
 fn layer() -> impl Strategy<Value = Layer> {

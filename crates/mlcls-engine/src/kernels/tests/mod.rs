@@ -1,6 +1,7 @@
 //! Every kernel, on every instruction set of this processor and the scalar one, against plain loops in double precision, over
 //! sizes around and between the widths of vectors.
 
+mod act;
 mod backward;
 mod cosine;
 mod depthwise;
@@ -12,7 +13,7 @@ mod sums;
 
 use std::fmt::Debug;
 
-use crate::graph::Activation;
+use crate::reference::ACTIVATIONS;
 use crate::rng::Stream;
 
 /// Numbers of channels below, at, above and between the widths of vectors and of blocks of them.
@@ -20,16 +21,6 @@ const CHANNELS: [usize; 12] = [1, 3, 7, 8, 15, 16, 17, 31, 33, 63, 65, 100];
 
 /// Numbers of rows; the first is the 1x1 map of one image.
 const ROWS: [usize; 6] = [1, 2, 3, 7, 12, 13];
-
-const ACTIVATIONS: [Activation; 7] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::Relu6,
-    Activation::HardSwish,
-    Activation::Silu,
-    Activation::Sigmoid,
-    Activation::HardSigmoid,
-];
 
 /// Normal numbers times 2, so that some lie past the corners of every activation.
 fn random(len: usize, seed: u64) -> Vec<f32> {
