@@ -68,7 +68,10 @@ fn well_conditioned(graph: &Graph, run: &Run) -> bool {
             Op::Activation(Activation::Relu) | Op::PRelu { .. } => off(&[0.0]),
             Op::Activation(Activation::Relu6) => off(&[0.0, 6.0]),
             Op::Activation(Activation::HardSwish | Activation::HardSigmoid) => off(&[-3.0, 3.0]),
-            Op::CosineLinear { .. } => input.iter().all(|x| square(x) > 1e-2),
+            Op::CosineLinear { .. } => {
+                let largest = input.iter().map(|x| square(x)).fold(1.0, f64::max);
+                input.iter().all(|x| square(x) > 1e-2 * largest)
+            }
             _ => true,
         }
     })
