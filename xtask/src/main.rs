@@ -3,6 +3,7 @@
 mod bench_cpu;
 mod ci;
 mod profile;
+mod sanitize;
 mod shell;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Chore {
     BenchCpu(Box<bench_cpu::Args>),
     /// Show where the time of a step goes, stage by stage, beside the floor that this machine allows.
     Profile(profile::Args),
+    /// Run the engine's tests under AddressSanitizer; needs rustup's nightly toolchain, and Linux or macOS.
+    Sanitize(sanitize::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::BenchCpu(args) => bench_cpu::run(&args),
         Chore::Profile(args) => profile::run(&args),
+        Chore::Sanitize(args) => sanitize::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

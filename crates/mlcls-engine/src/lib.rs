@@ -22,6 +22,8 @@ mod parallel;
 mod profile;
 mod program;
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod reference;
 mod rng;
 mod roofline;

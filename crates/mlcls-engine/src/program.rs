@@ -342,7 +342,9 @@ impl Program {
             Op::Activation(act) => {
                 sole("an activation")?;
                 let v = view(0)?;
-                if v.gate.is_some() || v.act != Activation::Identity {
+                let producer = &self.stages[self.values[v.value].producer];
+                let convolved = matches!(producer, Stage::Conv(_) | Stage::Depthwise(_));
+                if !convolved || v.gate.is_some() || v.act != Activation::Identity {
                     return Err(fail(node, "an activation must directly follow a convolution or batch-norm"));
                 }
                 let norm = v.norm.unwrap_or_else(|| {

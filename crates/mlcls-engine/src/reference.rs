@@ -10,7 +10,19 @@ pub struct Run {
     pub buffers: Vec<f64>,
 }
 
-fn act(a: Activation, x: f64) -> f64 {
+/// Every activation.
+pub const ACTIVATIONS: [Activation; 7] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSwish,
+    Activation::Silu,
+    Activation::Sigmoid,
+    Activation::HardSigmoid,
+];
+
+/// An activation by its formula.
+pub fn act(a: Activation, x: f64) -> f64 {
     match a {
         Activation::Identity => x,
         Activation::Relu => x.max(0.0),

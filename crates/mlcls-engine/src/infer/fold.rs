@@ -136,7 +136,7 @@ pub fn fold_stage(
     }
 }
 
-/// Lets a convolution whose only reader is the sum right behind it add the shortcut itself. Stages come with the number of
+/// Lets a convolution that nobody reads but the sum right behind it add the shortcut itself. Stages come with the number of
 /// the program's stage that they stand for.
 pub fn fuse(program: &Program, stages: Vec<(usize, Folded)>) -> Vec<(usize, Folded)> {
     let mut out: Vec<(usize, Folded)> = Vec::with_capacity(stages.len());
@@ -144,7 +144,8 @@ pub fn fuse(program: &Program, stages: Vec<(usize, Folded)>) -> Vec<(usize, Fold
         if let (Folded::Add(add), Some((_, Folded::Conv { conv, residual, act, .. }))) =
             (&stage, out.last_mut())
         {
-            let alone = program.values[conv.out].consumers.len() == 1;
+            let copied_out = [Some(program.output), program.features].contains(&Some(conv.out));
+            let alone = program.values[conv.out].consumers.len() == 1 && !copied_out;
             if conv.out == add.branch.value && alone && *act == Activation::Identity {
                 *residual = Some(add.shortcut.value);
                 conv.out = add.out;

@@ -141,8 +141,14 @@ impl Image<'_> {
             match (&conv.src, src) {
                 (Source::Pixels { mean, std }, _) => padded.fill_pixels(self.pixels, mean, std, &mut image),
                 (_, Some(src)) => padded.fill(&mut image, |y, dst| {
-                    // SAFETY: row y of the input and of the padded image.
-                    unsafe { dst.copy_from_nonoverlapping(src.at(y * row_len), row_len) }
+                    let from = src.at(y * row_len).cast_const();
+                    // SAFETY: row y of the input and of the padded image; the gate holds the input's channels.
+                    unsafe {
+                        match gate {
+                            None => dst.copy_from_nonoverlapping(from, row_len),
+                            Some(g) => rows::activate(isa, dst, from, conv.input.w, cin, &scale_by(g, zeros)),
+                        }
+                    }
                 }),
                 (_, None) => unreachable!("a view has memory"),
             }
@@ -155,20 +161,16 @@ impl Image<'_> {
         let split = Split::new(isa, self.spread, pixels, line, pixel, cout, in_place.is_some());
         Self::split(self.spread, split.parts(), |part| {
             let (rows, cols) = split.part(part);
-            let mut tile = Scratch::take(if gate.is_some() { rows.len() * k } else { 0 });
+            let mut tile =
+                Scratch::take(if gate.is_some() && in_place.is_some() { rows.len() * k } else { 0 });
             // SAFETY: these rows of the input, these rows and columns of the output and of the residual; the scratch holds
             // the tile.
             unsafe {
                 let a = match (in_place, gate) {
                     (Some(src), None) => src.at(rows.start * cin).cast_const(),
                     (Some(src), Some(gate)) => {
-                        let load = Load {
-                            scale: gate.as_ptr(),
-                            shift: zeros.as_ptr(),
-                            act: Activation::Identity,
-                            gate: std::ptr::null(),
-                        };
                         let src = src.at(rows.start * cin);
+                        let load = scale_by(gate, zeros);
                         rows::activate(isa, tile.as_mut_ptr(), src, rows.len(), cin, &load);
                         tile.as_ptr()
                     }
@@ -234,6 +236,12 @@ impl Image<'_> {
             }
         });
     }
+}
+
+/// A load that multiplies each channel by its gate.
+fn scale_by(gate: &[f32], zeros: &[f32]) -> Load {
+    let (scale, shift) = (gate.as_ptr(), zeros.as_ptr());
+    Load { scale, shift, act: Activation::Identity, gate: std::ptr::null() }
 }
 
 /// `y[n] = x B` for one row and packed B.

@@ -180,7 +180,8 @@ impl InferPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::Padding;
+    use crate::builder::{ConvOptions, GraphBuilder, Padding};
+    use crate::graph::Init;
     use crate::reference::{random_pixels, random_weights, run};
     use crate::train::tests::zoo;
 
@@ -230,6 +231,29 @@ mod tests {
                 for threads in [2, 3, 7] {
                     assert_eq!(run(threads, n), one, "{isa:?}: {n} images on {threads} threads");
                 }
+            }
+        }
+    }
+
+    /// A layer whose raw output is read by nothing but a sum, and which is the features as well.
+    #[test]
+    fn features_that_a_sum_reads_are_kept() {
+        let mut b = GraphBuilder::new("sum", 4);
+        let x = b.input([0.5; 3], [0.5; 3]);
+        let map = b.conv("map", x, 5, ConvOptions::default()).unwrap();
+        let pooled = b.global_pool(map);
+        let features = b.linear("features", pooled, 5, Init::Normal(0.4)).unwrap();
+        let out = b.add(features, pooled, 0.0).unwrap();
+        let graph = b.finish(map, features, out).unwrap();
+        let (weights, pixels) = (random_weights(&graph, 3), random_pixels(&graph, 2, 5));
+        let params: Vec<f64> = weights.params.iter().map(|&v| f64::from(v)).collect();
+        let want = run(&graph, &params, &weights.buffers, &pixels, 2, false);
+        let mut plan = InferPlan::new(&graph, &weights, 2).unwrap();
+        let got = plan.run(&pixels, 2).unwrap().to_vec();
+        let pairs = [(graph.output(), &got[..]), (features, plan.features().unwrap())];
+        for (node, got) in pairs {
+            for (a, b) in got.iter().zip(want.nodes[node.0].concat()) {
+                assert!((f64::from(*a) - b).abs() < 1e-5, "{a}, expected {b}");
             }
         }
     }

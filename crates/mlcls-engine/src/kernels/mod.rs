@@ -7,3 +7,6 @@ pub mod gemm;
 pub mod roof;
 pub mod rows;
 pub mod simd;
+
+#[cfg(test)]
+mod tests;

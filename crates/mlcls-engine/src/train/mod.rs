@@ -11,6 +11,8 @@ mod step;
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+pub(crate) mod truth;
 
 use crate::arena::Arena;
 use crate::error::{Error, Result, check};

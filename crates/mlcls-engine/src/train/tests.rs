@@ -1,5 +1,6 @@
-//! Plans against the slow truth of [`reference`](crate::reference): values, running statistics and every gradient.
+//! Training plans against the slow truth, and their other promises: threads, errors, random depth.
 
+use super::truth::Truth;
 use super::*;
 use crate::builder::{ConvOptions, GraphBuilder, Padding};
 use crate::graph::{Activation, Init, NodeId};
@@ -48,74 +49,16 @@ pub fn zoo(size: usize, act: Activation, kernel: usize, padding: Padding) -> Gra
     b.finish(map, f, logits).unwrap()
 }
 
-fn objective(graph: &Graph, params: &[f64], buffers: &[f32], pixels: &[u8], n: usize, k: &[f32]) -> f64 {
-    let r = run(graph, params, buffers, pixels, n, true);
-    let logits = r.nodes[graph.output().0].iter().flatten();
-    logits.zip(k).map(|(z, k)| z * f64::from(*k)).sum()
-}
-
-fn compare(graph: &Graph, n: usize, isa: Isa) {
-    let mut weights = random_weights(graph, 3);
-    let start = weights.clone();
-    let pixels = random_pixels(graph, n, 5);
-    let params: Vec<f64> = weights.params.iter().map(|&v| f64::from(v)).collect();
-    let want = run(graph, &params, &weights.buffers, &pixels, n, true);
-
-    // A larger plan than the batch, and memory full of other numbers from a step before.
-    let mut plan = TrainPlan::with_isa(graph, n + 2, isa).unwrap();
-    let other = random_pixels(graph, n + 2, 77);
-    let mut spoilt = start.buffers.clone();
-    let len = plan.forward(&start.params, &mut spoilt, &other, n + 2, 0).unwrap().len();
-    let mut grads = vec![f32::NAN; params.len()];
-    plan.backward(&start.params, &vec![1.0; len], &mut grads).unwrap();
-    grads.fill(f32::NAN);
-
-    let logits = plan.forward(&weights.params, &mut weights.buffers, &pixels, n, 0).unwrap().to_vec();
-    let truth: Vec<f64> = want.nodes[graph.output().0].concat();
-    for (i, (a, b)) in logits.iter().zip(&truth).enumerate() {
-        assert!((f64::from(*a) - b).abs() < 2e-4, "{isa:?} logit {i}: {a}, expected {b}");
-    }
-    for (i, (a, b)) in weights.buffers.iter().zip(&want.buffers).enumerate() {
-        assert!((f64::from(*a) - b).abs() < 1e-4 * b.abs().max(1.0), "{isa:?} buffer {i}: {a}, expected {b}");
-    }
-
-    let k: Vec<f32> = (0..logits.len()).map(|i| ((i * 37 % 11) as f32 - 5.0) / 5.0).collect();
-    plan.backward(&weights.params, &k, &mut grads).unwrap();
-    // Every tensor: the derivative along its own gradient and along a fixed direction, by central differences.
-    for spec in graph.params() {
-        let g: Vec<f64> = grads[spec.range()].iter().map(|&v| f64::from(v)).collect();
-        let norm = g.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let wave: Vec<f64> = (0..g.len()).map(|i| ((i * 29 + 3) % 17) as f64 / 8.0 - 1.0).collect();
-        for (what, direction) in [("own", &g), ("wave", &wave)] {
-            let length = direction.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
-            let h = 1e-5;
-            let at = |sign: f64| {
-                let mut p = params.clone();
-                let unit = direction.iter().map(|v| v / length);
-                p[spec.range()].iter_mut().zip(unit).for_each(|(p, v)| *p += sign * h * v);
-                objective(graph, &p, &start.buffers, &pixels, n, &k)
-            };
-            let slope = (at(1.0) - at(-1.0)) / (2.0 * h);
-            let got: f64 = g.iter().zip(direction).map(|(g, v)| g * v / length).sum();
-            // A shift in front of a batch-norm has no gradient: what is left of it is rounding.
-            let bound = if norm < 1e-4 { 1e-5 } else { 3e-5 * norm };
-            assert!(
-                (got - slope).abs() < bound,
-                "{isa:?} n={n} {} {what}: {got}, expected {slope}",
-                spec.name
-            );
-        }
-    }
-}
-
 #[test]
 fn values_statistics_and_gradients_equal_the_slow_truth() {
-    for isa in Isa::available() {
-        compare(&zoo(19, Activation::HardSwish, 5, Padding::Symmetric), 3, isa);
-        // Not two images: their difference, which is all that the head's batch-norm then sees, has lost half its digits.
-        compare(&zoo(16, Activation::Silu, 3, Padding::Same), 3, isa);
-        compare(&zoo(17, Activation::Silu, 5, Padding::Same), 9, isa);
-        compare(&zoo(9, Activation::HardSwish, 7, Padding::Symmetric), 4, isa);
+    // Not two images: their difference, which is all that the head's batch-norm then sees, has lost half its digits.
+    for (size, act, kernel, padding, n) in [
+        (19, Activation::HardSwish, 5, Padding::Symmetric, 3),
+        (16, Activation::Silu, 3, Padding::Same, 3),
+        (17, Activation::Silu, 5, Padding::Same, 9),
+        (9, Activation::HardSwish, 7, Padding::Symmetric, 4),
+    ] {
+        Truth::new(&zoo(size, act, kernel, padding), n).check();
     }
 }
 
@@ -197,4 +140,18 @@ fn drop_path_and_dropout_keep_the_mean_and_depend_on_the_seed_alone() {
     let after = plan.forward(&shifted, &mut w.buffers, &pixels, 16, 9).unwrap();
     let change: f32 = after.iter().zip(&first).map(|(a, b)| a - b).sum();
     assert!((change - moved).abs() < 1e-3 * change.abs(), "{change} {moved}");
+}
+
+#[test]
+fn an_activation_behind_a_sum_is_refused() {
+    let mut b = GraphBuilder::new("sum", 4);
+    let x = b.input([0.5; 3], [0.5; 3]);
+    let x = b.conv("a", x, 8, ConvOptions::default()).unwrap();
+    let y = b.conv("b", x, 8, ConvOptions::default()).unwrap();
+    let sum = b.add(y, x, 0.0).unwrap();
+    let map = b.activation(sum, Activation::Relu);
+    let features = b.global_pool(map);
+    let graph = b.finish(map, features, features).unwrap();
+    let e = TrainPlan::new(&graph, 1).unwrap_err().to_string();
+    assert!(e.contains("must directly follow a convolution"), "{e}");
 }
