@@ -185,7 +185,7 @@ fn passes(criterion: &mut Criterion) {
         group("activate hard-swish", 2, &mut |set| plain.activate(set, &mut to, &y));
         group("activate silu", 2, &mut |set| silu.activate(set, &mut to, &y));
         group("activate silu gated", 2, &mut |set| gated.activate(set, &mut to, &y));
-        group("bias_act silu", 2, &mut |set| silu.bias_act(set, &mut to, &[]));
+        group("apply silu", 2, &mut |set| silu.apply(set, &mut to));
         group("pool silu", 1, &mut |set| silu.pool(set, &y, &mut vector));
         group("moments", 1, &mut |set| plain.moments(set, &y, &mut sums));
         group("gradient", 3, &mut |set| plain.gradient(set, &mut to, &d, &y));

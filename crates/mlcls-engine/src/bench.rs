@@ -2,9 +2,9 @@
 //! public interface.
 
 use crate::graph::Activation;
-use crate::kernels::depthwise::{GradRow, Row, Tap, stencil, weight_gradient};
+use crate::kernels::depthwise::{GradRow, Lines, Start, Tap, stencil, weight_gradient};
 use crate::kernels::gemm::{Panels, Product, Runs, gemm, pack, packed_len};
-use crate::kernels::rows::{self, GATED_SUMS, Load, LoadGrad};
+use crate::kernels::rows::{self, Apply, GATED_SUMS, Load, LoadGrad};
 use crate::kernels::simd::Isa;
 
 /// An instruction set of this processor.
@@ -48,9 +48,9 @@ pub fn weight_product(set: Set, [rows, cout, cin]: [usize; 3], dy: &[f32], x: &[
     let p = Product {
         a_row: 1,
         a_col: cout,
-        accumulate: true,
         ..Product::plain(cout, cin, rows, dy.as_ptr(), Panels::Rows(x.as_ptr(), cin), dw.as_mut_ptr())
-    };
+    }
+    .accumulate(true);
     // SAFETY: the lengths are checked above, and slices do not overlap.
     unsafe { gemm(set.0, &p) }
 }
@@ -103,20 +103,22 @@ impl Depthwise {
     pub fn forward(&self, set: Set, x: &[f32], weights: &[f32], y: &mut [f32]) {
         assert_eq!([x.len(), weights.len(), y.len()], self.lens());
         let (c, count) = (self.c, self.side);
-        for (i, y) in y.chunks_exact_mut(count * c).enumerate() {
-            let row = Row {
-                src: x[i * self.stride * self.width() * c..].as_ptr(),
-                src_step: self.stride * c,
-                dst: y.as_mut_ptr(),
-                dst_step: c,
-                count,
-                c,
-                weights: weights.as_ptr(),
-                accumulate: false,
-            };
-            // SAFETY: `lens` holds all windows of this row, its outputs and the weights.
-            unsafe { stencil(set.0, &row, &self.taps) }
-        }
+        let lines = Lines {
+            src: x.as_ptr(),
+            src_step: self.stride * c,
+            src_line: self.stride * self.width() * c,
+            dst: y.as_mut_ptr(),
+            dst_step: c,
+            dst_line: count * c,
+            lines: count,
+            count,
+            c,
+            weights: weights.as_ptr(),
+            start: Start::Zero,
+            act: Activation::Identity,
+        };
+        // SAFETY: `lens` holds all windows, outputs and weights.
+        unsafe { stencil(set.0, &lines, &self.taps) }
     }
 
     /// Adds to the gradient of the weights.
@@ -190,15 +192,11 @@ impl Channels {
         unsafe { rows::pool(set.0, src.as_ptr(), rows, self.c(), &self.load(), out.as_mut_ptr()) }
     }
 
-    /// `dst = act(dst + shift) + residual`; an empty residual adds nothing.
-    pub fn bias_act(&self, set: Set, dst: &mut [f32], residual: &[f32]) {
+    /// `dst = act(dst)`.
+    pub fn apply(&self, set: Set, dst: &mut [f32]) {
         let (rows, c) = (self.rows(&[dst.len()]), self.c());
-        assert!(residual.is_empty() || residual.len() == dst.len());
-        let residual = if residual.is_empty() { std::ptr::null() } else { residual.as_ptr() };
         // SAFETY: as above.
-        unsafe {
-            rows::bias_act(set.0, dst.as_mut_ptr(), rows, c, c, self.shift.as_ptr(), self.act, residual)
-        }
+        unsafe { rows::apply(set.0, &Apply::in_place(dst.as_mut_ptr(), rows, c, c, self.act)) }
     }
 
     /// Adds each channel's sum and sum of squares of `y - mean` to `sums[..c]` and `sums[c..]`.

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use crate::graph::{Shape, Window};
 use crate::kernels::depthwise::Tap;
+use crate::kernels::rows::normalise_pixels;
+use crate::kernels::simd::Isa;
 
 /// Elements of an input tile and its output tile: with a panel of weights they stay in a 1 MiB second-level cache.
 const TILE: usize = 112 << 10;
@@ -65,18 +67,14 @@ impl Padded {
     }
 
     /// The uint8 image, normalised to `(value / 255 - mean) / std`.
-    pub fn fill_pixels(&self, pixels: &[u8], mean: &[f32; 3], std: &[f32; 3], out: &mut [f32]) {
-        let table: [[f32; 256]; 3] =
-            std::array::from_fn(|ch| std::array::from_fn(|v| (v as f32 / 255.0 - mean[ch]) / std[ch]));
-        out.fill(0.0);
-        for (y, line) in pixels.chunks_exact(self.input.w * 3).enumerate() {
-            let dst = &mut out[self.row(y)..][..line.len()];
-            for (to, from) in dst.chunks_exact_mut(3).zip(line.chunks_exact(3)) {
-                for ch in 0..3 {
-                    to[ch] = table[ch][usize::from(from[ch])];
-                }
-            }
-        }
+    pub fn fill_pixels(&self, isa: Isa, pixels: &[u8], mean: &[f32; 3], std: &[f32; 3], out: &mut [f32]) {
+        let scale: [f32; 3] = std::array::from_fn(|ch| 1.0 / (255.0 * std[ch]));
+        let shift: [f32; 3] = std::array::from_fn(|ch| -mean[ch] / std[ch]);
+        let line = self.input.w * 3;
+        // SAFETY: a line of the image and of its place in `out`, both `line` long.
+        self.fill(out, |y, dst| unsafe {
+            normalise_pixels(isa, dst, pixels[y * line..][..line].as_ptr(), line, &scale, &shift);
+        });
     }
 
     /// Where the window of an output pixel starts.
@@ -105,18 +103,26 @@ impl Band {
         self.width * self.shape.c
     }
 
-    /// Fills the band with rows `first..end`; `row` writes one row of the image.
-    pub fn fill(&mut self, first: isize, end: isize, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
+    /// Makes room for rows `first..end`: zeros in the border and in rows outside the image. Returns the rows inside.
+    pub fn clear(&mut self, first: isize, end: isize, out: &mut [f32]) -> Range<usize> {
         self.first = first;
         let (c, w) = (self.shape.c, self.shape.w);
+        let clamp = |y: isize| y.clamp(0, self.shape.h as isize);
         for (line, y) in out.chunks_exact_mut(self.stride()).zip(first..end) {
-            if y < 0 || y >= self.shape.h as isize {
+            if y == clamp(y) && y < self.shape.h as isize {
+                line[..self.left * c].fill(0.0);
+                line[(self.left + w) * c..].fill(0.0);
+            } else {
                 line.fill(0.0);
-                continue;
             }
-            line[..self.left * c].fill(0.0);
-            line[(self.left + w) * c..].fill(0.0);
-            row(y as usize, line[self.left * c..].as_mut_ptr());
+        }
+        clamp(first) as usize..clamp(end) as usize
+    }
+
+    /// Fills the band with rows `first..end`; `row` writes one row of the image.
+    pub fn fill(&mut self, first: isize, end: isize, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
+        for y in self.clear(first, end, out) {
+            row(y, out[self.at(y as isize, 0)..].as_mut_ptr());
         }
     }
 

@@ -27,6 +27,7 @@ mod property;
 mod reference;
 mod rng;
 mod roofline;
+mod team;
 mod train;
 mod weights;
 

@@ -1,5 +1,6 @@
 //! What the weights decide, decided once: batch-norm folded into the convolutions, weights packed, sums fused.
 
+use super::depthwise::Expand;
 use crate::aligned::Aligned;
 use crate::border::tap_major;
 use crate::graph::Activation;
@@ -14,9 +15,7 @@ use crate::weights::Weights;
 pub enum Folded {
     Conv {
         conv: Conv,
-        panels: Aligned,
-        bias: Vec<f32>,
-        act: Activation,
+        dense: Dense,
         gate: Option<ValueId>,
         residual: Option<ValueId>,
     },
@@ -25,15 +24,14 @@ pub enum Folded {
         weights: Aligned,
         bias: Vec<f32>,
         act: Activation,
+        /// The convolution in front, where this stage does its work too.
+        expand: Option<Expand>,
     },
     Squeeze {
         se: Squeeze,
         out: ValueId,
-        /// Both layers, packed.
-        reduce: Aligned,
-        reduce_bias: Vec<f32>,
-        expand: Aligned,
-        expand_bias: Vec<f32>,
+        reduce: Dense,
+        expand: Dense,
     },
     Add(Add),
     Pool(Pool),
@@ -50,6 +48,28 @@ pub enum Folded {
         head: Cosine,
         unit: Vec<f32>,
     },
+}
+
+/// `act(x B + bias)`: what a convolution does to its windows and a small layer to its inputs.
+#[derive(Debug)]
+pub struct Dense {
+    /// Inputs, rows of B.
+    pub k: usize,
+    /// Outputs, columns of B.
+    pub n: usize,
+    /// B, packed.
+    pub panels: Aligned,
+    pub bias: Vec<f32>,
+    pub act: Activation,
+}
+
+impl Dense {
+    fn new(isa: Isa, k: usize, at: impl Fn(usize, usize) -> f32, bias: Vec<f32>, act: Activation) -> Self {
+        let n = bias.len();
+        let mut panels = Aligned::zeros(packed_len(isa, k, n));
+        pack(isa, k, n, at, &mut panels);
+        Self { k, n, panels, bias, act }
+    }
 }
 
 /// Scale and shift of a value's batch-norm with its running statistics.
@@ -87,15 +107,13 @@ pub fn fold_stage(
             if let Some(b) = &conv.bias {
                 shift.iter_mut().zip(param(b)).zip(&scale).for_each(|((s, b), k)| *s += b * k);
             }
-            let mut panels = Aligned::zeros(packed_len(isa, k, conv.output.c));
             let at = |l: usize, o: usize| w[tap_major(o * k + l, cin, taps)] * scale[o];
-            pack(isa, k, conv.output.c, at, &mut panels);
+            let dense = Dense::new(isa, k, at, shift, program.values[conv.out].act);
             let gate = match &conv.src {
                 Source::View(v) => v.gate.map(|g| gates[g]),
                 Source::Pixels { .. } => None,
             };
-            let act = program.values[conv.out].act;
-            Folded::Conv { conv: conv.clone(), panels, bias: shift, act, gate, residual: None }
+            Folded::Conv { conv: conv.clone(), dense, gate, residual: None }
         }
         Stage::Depthwise(dw) => {
             let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
@@ -105,23 +123,15 @@ pub fn fold_stage(
             for (i, v) in weights.iter_mut().enumerate() {
                 *v = w[i % c * taps + i / c] * scale[i % c];
             }
-            Folded::Depthwise { dw: dw.clone(), weights, bias, act: program.values[dw.out].act }
+            Folded::Depthwise { dw: dw.clone(), weights, bias, act: program.values[dw.out].act, expand: None }
         }
         Stage::Squeeze(se) => {
             let (c, r) = (se.input.c, program.gates[se.gate].reduced);
             let (w1, w2) = (param(&se.reduce_weight), param(&se.expand_weight));
-            let mut reduce = Aligned::zeros(packed_len(isa, c, r));
-            pack(isa, c, r, |l, o| w1[o * c + l], &mut reduce);
-            let mut expand = Aligned::zeros(packed_len(isa, r, c));
-            pack(isa, r, c, |l, o| w2[o * r + l], &mut expand);
-            Folded::Squeeze {
-                se: se.clone(),
-                out: gates[se.gate],
-                reduce,
-                reduce_bias: param(&se.reduce_bias).to_vec(),
-                expand,
-                expand_bias: param(&se.expand_bias).to_vec(),
-            }
+            let bias = |b| param(b).to_vec();
+            let reduce = Dense::new(isa, c, |l, o| w1[o * c + l], bias(&se.reduce_bias), se.act);
+            let expand = Dense::new(isa, r, |l, o| w2[o * r + l], bias(&se.expand_bias), se.gate_act);
+            Folded::Squeeze { se: se.clone(), out: gates[se.gate], reduce, expand }
         }
         Stage::Add(add) => Folded::Add(add.clone()),
         Stage::Pool(pool) => Folded::Pool(pool.clone()),
@@ -136,23 +146,40 @@ pub fn fold_stage(
     }
 }
 
-/// Lets a convolution that nobody reads but the sum right behind it add the shortcut itself. Stages come with the number of
-/// the program's stage that they stand for.
+/// Lets a convolution that nobody reads but the sum right behind it add the shortcut itself, and a depthwise convolution do the
+/// work of a 1x1 convolution right in front that nobody else reads. Stages come with the number of the program's stage that
+/// they stand for.
 pub fn fuse(program: &Program, stages: Vec<(usize, Folded)>) -> Vec<(usize, Folded)> {
+    let copied_out = [Some(program.output), program.features];
+    let alone = |id: ValueId| program.values[id].consumers.len() == 1 && !copied_out.contains(&Some(id));
     let mut out: Vec<(usize, Folded)> = Vec::with_capacity(stages.len());
     for (index, stage) in stages {
-        if let (Folded::Add(add), Some((_, Folded::Conv { conv, residual, act, .. }))) =
-            (&stage, out.last_mut())
-        {
-            let copied_out = [Some(program.output), program.features].contains(&Some(conv.out));
-            let alone = program.values[conv.out].consumers.len() == 1 && !copied_out;
-            if conv.out == add.branch.value && alone && *act == Activation::Identity {
-                *residual = Some(add.shortcut.value);
+        match (stage, out.pop()) {
+            (
+                Folded::Add(add),
+                Some((conv_index, Folded::Conv { mut conv, dense, gate, residual: None })),
+            ) if conv.out == add.branch.value && alone(conv.out) && dense.act == Activation::Identity => {
                 conv.out = add.out;
-                continue;
+                let residual = Some(add.shortcut.value);
+                out.push((conv_index, Folded::Conv { conv, dense, gate, residual }));
             }
+            (
+                Folded::Depthwise { dw, weights, bias, act, expand: None },
+                Some((
+                    _,
+                    Folded::Conv {
+                        conv: Conv { src: Source::View(view), window, out: made, .. },
+                        dense,
+                        gate: None,
+                        residual: None,
+                    },
+                )),
+            ) if window.is_point() && made == dw.src.value && alone(made) => {
+                let expand = Some(Expand { src: view.value, dense });
+                out.push((index, Folded::Depthwise { dw, weights, bias, act, expand }));
+            }
+            (stage, before) => out.extend(before.into_iter().chain([(index, stage)])),
         }
-        out.push((index, stage));
     }
     out
 }
@@ -168,7 +195,9 @@ impl Folded {
                 };
                 [src, Some(conv.out), *gate, *residual].into_iter().flatten().collect()
             }
-            Self::Depthwise { dw, .. } => vec![dw.src.value, dw.out],
+            Self::Depthwise { dw, expand, .. } => {
+                vec![expand.as_ref().map_or(dw.src.value, |e| e.src), dw.out]
+            }
             Self::Squeeze { se, out, .. } => vec![se.src.value, *out],
             Self::Add(a) => vec![a.branch.value, a.shortcut.value, a.out],
             Self::Pool(p) => vec![p.src.value, p.out],

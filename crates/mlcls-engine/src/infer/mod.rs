@@ -1,20 +1,27 @@
-//! Inference plans: batch-norm folded into packed weights, and each thread takes whole images through the net, so that an
-//! image's activations stay in cache.
+//! Inference plans: batch-norm folded into packed weights, and each thread takes images of its own through the net.
+//!
+//! The first segment of the net has large maps and few weights: image by image, so that the maps stay in cache. The second has
+//! small maps and many weights: a few images together, so that the weights are read once for all of them.
 
+mod conv;
+mod depthwise;
 mod fold;
-mod image;
+mod group;
 mod split;
+
+use std::ops::Range;
 
 use crate::arena::{Wish, place};
 use crate::error::{Error, Result, check};
 use crate::graph::{Activation, Graph, Shape};
 use crate::kernels::simd::Isa;
-use crate::parallel::{Scratch, Shared, for_each, in_pool};
-use crate::profile::{self, Clock, Profile, StageProfile, Way, Work};
+use crate::parallel::{Scratch, Shared, for_each, in_pool, part};
+use crate::profile::{self, Clock, Profile, StageProfile, Work};
 use crate::program::*;
+use crate::team::Team;
 use crate::weights::Weights;
 use fold::{Folded, fold_stage, fuse};
-use image::Image;
+use group::Group;
 
 /// A graph and its weights compiled for inference.
 ///
@@ -29,9 +36,10 @@ pub struct InferPlan {
     isa: Isa,
     max: usize,
     input: Shape,
-    /// Per value: where it lies in a thread's memory.
-    offsets: Vec<usize>,
-    scratch_len: usize,
+    head: Segment,
+    tail: Segment,
+    /// Values that the tail takes over from the head.
+    carried: Vec<Slot>,
     output: Slot,
     features: Option<Slot>,
     out: Vec<f32>,
@@ -39,7 +47,23 @@ pub struct InferPlan {
     ran: usize,
 }
 
-/// A value that is copied out for every image.
+/// Stages that the same images go through together.
+#[derive(Debug)]
+struct Segment {
+    stages: Range<usize>,
+    /// Per value: where it lies, in elements per image.
+    offsets: Vec<usize>,
+    /// Elements per image.
+    len: usize,
+}
+
+/// Elements of the largest value of the tail: below, the weights of a stage are larger than its maps.
+const SMALL: usize = 80 << 10;
+
+/// Images that go through the tail together, at most.
+const TOGETHER: usize = 4;
+
+/// A value that is copied for every image.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     value: ValueId,
@@ -53,6 +77,10 @@ impl InferPlan {
     }
 
     pub(crate) fn with_isa(graph: &Graph, weights: &Weights, batch: usize, isa: Isa) -> Result<Self> {
+        Self::compile(graph, weights, batch, isa, SMALL)
+    }
+
+    fn compile(graph: &Graph, weights: &Weights, batch: usize, isa: Isa, small: usize) -> Result<Self> {
         if batch == 0 {
             return Err(Error::Batch { max: 0, found: 0 });
         }
@@ -96,12 +124,13 @@ impl InferPlan {
         for id in [Some(program.output), program.features].into_iter().flatten() {
             wishes[id].to = stages.len();
         }
-        let used: Vec<usize> = (0..wishes.len()).filter(|&i| wishes[i].from != usize::MAX).collect();
-        let (placed, scratch_len) = place(&used.iter().map(|&i| wishes[i]).collect::<Vec<_>>());
-        let mut offsets = vec![usize::MAX; wishes.len()];
-        used.iter().zip(placed).for_each(|(&i, at)| offsets[i] = at);
+        let large = |stage: &Folded| stage.touched().iter().any(|&id| wishes[id].len > small);
+        let cut = stages.iter().rposition(|(_, stage)| large(stage)).map_or(0, |last| last + 1);
+        let (head, tail) = (segment(&wishes, 0..cut), segment(&wishes, cut..stages.len()));
         let slot = |value: ValueId| Slot { value, len: program.values[value].shape.len() };
         let (output, features) = (slot(program.output), program.features.map(slot));
+        let crosses = |&id: &usize| wishes[id].from < cut && (cut..=stages.len()).contains(&wishes[id].to);
+        let carried = (0..wishes.len()).filter(crosses).map(slot).collect();
         Ok(Self {
             stages,
             clock: Clock::new(profile.len()),
@@ -109,8 +138,9 @@ impl InferPlan {
             isa,
             max: batch,
             input: graph.input_shape(),
-            offsets,
-            scratch_len,
+            head,
+            tail,
+            carried,
             output,
             features,
             out: vec![0.0; batch * output.len],
@@ -145,28 +175,48 @@ impl InferPlan {
         let features_out = Shared::new(self.features_out.as_mut_ptr());
         let plan = &*self;
         let threads = rayon::current_num_threads();
-        // Fewer images than threads: one after the other, each on all threads.
-        let spread = if n < threads { threads } else { 1 };
-        let image = |i: usize| {
-            let mut memory = Scratch::take(plan.scratch_len);
-            let mut image = Image {
-                plan,
-                spread,
-                memory: &mut memory,
-                pixels: &pixels[i * plan.input.len()..][..plan.input.len()],
+        let group = |images: Range<usize>, team: Option<&Team>| {
+            let pixels = |images: Range<usize>| {
+                &pixels[images.start * plan.input.len()..images.end * plan.input.len()]
             };
-            for (index, stage) in &plan.stages {
-                plan.clock.stage(*index, Way::Forward, || image.stage(stage));
+            let mut tail_memory = Scratch::take(images.len() * plan.tail.len);
+            let mut tail = Group {
+                plan,
+                segment: &plan.tail,
+                images: images.len(),
+                team,
+                memory: &mut tail_memory,
+                pixels: pixels(images.clone()),
+            };
+            for (i, image) in images.clone().enumerate() {
+                let mut memory = Scratch::take(plan.head.len);
+                let pixels = pixels(image..image + 1);
+                let mut head =
+                    Group { plan, segment: &plan.head, images: 1, team, memory: &mut memory, pixels };
+                head.run();
+                for &Slot { value, len } in &plan.carried {
+                    tail.value_mut(value, len)[i * len..][..len].copy_from_slice(head.value(value, len));
+                }
             }
+            tail.run();
             let slots = [(Some(plan.output), out), (plan.features, features_out)];
             for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
-                let from = image.value(slot.value, slot.len);
-                // SAFETY: row i of the output, which this image alone writes.
-                unsafe { to.at(i * slot.len).copy_from_nonoverlapping(from.as_ptr(), slot.len) };
+                let from = tail.value(slot.value, slot.len);
+                // SAFETY: rows of the output of these images, which this group alone writes.
+                unsafe {
+                    to.at(images.start * slot.len).copy_from_nonoverlapping(from.as_ptr(), from.len());
+                }
             }
         };
-        let run = || if spread > 1 { (0..n).for_each(image) } else { for_each(n, image) };
-        plan.clock.whole(n, || in_pool(run));
+        plan.clock.whole(n, || {
+            if n < threads {
+                // One group, whose stages all threads share.
+                Team::lead(threads, |team| group(0..n, Some(team)));
+            } else {
+                let groups = n.min(n.div_ceil(TOGETHER * threads) * threads);
+                in_pool(|| for_each(groups, |g| group(part(n, groups, g), None)));
+            }
+        });
         self.ran = n;
         Ok(&self.out[..n * self.output.len])
     }
@@ -175,6 +225,16 @@ impl InferPlan {
     pub fn features(&self) -> Option<&[f32]> {
         self.features.map(|s| &self.features_out[..self.ran * s.len])
     }
+}
+
+/// Places the values that are alive during some stages.
+fn segment(wishes: &[Wish], stages: Range<usize>) -> Segment {
+    let alive = |w: &Wish| w.from != usize::MAX && w.from < stages.end && w.to >= stages.start;
+    let used: Vec<usize> = (0..wishes.len()).filter(|&i| alive(&wishes[i])).collect();
+    let (placed, len) = place(&used.iter().map(|&i| wishes[i]).collect::<Vec<_>>());
+    let mut offsets = vec![usize::MAX; wishes.len()];
+    used.iter().zip(placed).for_each(|(&i, at)| offsets[i] = at);
+    Segment { stages, offsets, len }
 }
 
 #[cfg(test)]
@@ -212,6 +272,21 @@ mod tests {
                 assert!(plan.run(&pixels, 7).is_err());
             }
         }
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_where_images_come_together() {
+        let graph = zoo(33, Activation::Silu, 3, Padding::Same);
+        let weights = random_weights(&graph, 3);
+        let pixels = random_pixels(&graph, 5, 5);
+        let (mut cuts, mut logits) = (vec![], vec![]);
+        for small in [0, 300, 1500, usize::MAX] {
+            let mut plan = InferPlan::compile(&graph, &weights, 5, Isa::detect(), small).unwrap();
+            cuts.push(plan.head.stages.len());
+            logits.push(plan.run(&pixels, 5).unwrap().to_vec());
+        }
+        assert!(cuts.is_sorted_by(|a, b| a > b), "not four different cuts: {cuts:?}");
+        assert!(logits.iter().all(|l| *l == logits[0]));
     }
 
     #[test]

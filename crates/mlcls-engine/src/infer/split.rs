@@ -30,16 +30,16 @@ impl Split {
         cout: usize,
         in_place: bool,
     ) -> Self {
-        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line }
-            .min(pixels);
+        let unit = if line == 1 { 12 } else { line };
+        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line };
+        // As even as can be: a short last tile reads all weights for few rows.
+        let even = |rows: usize, parts: usize| rows.div_ceil(parts).next_multiple_of(unit).min(rows);
         let (rows, cols) = match spread {
-            1 => (tile, cout),
+            1 => (even(pixels, pixels.div_ceil(tile)), cout),
             _ if in_place && pixels < FEW_PIXELS => {
-                (tile, cout.div_ceil(spread).next_multiple_of(panel_width(isa)).min(cout))
+                (pixels, cout.div_ceil(spread).next_multiple_of(panel_width(isa)).min(cout))
             }
-            _ => {
-                (tile.min(pixels.div_ceil(spread).next_multiple_of(if line == 1 { 12 } else { line })), cout)
-            }
+            _ => (even(pixels, pixels.div_ceil(tile).next_multiple_of(spread)), cout),
         };
         Self { pixels, cout, rows, cols }
     }

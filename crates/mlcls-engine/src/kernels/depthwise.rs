@@ -3,8 +3,10 @@
 //! Forward and data gradient are the same [`stencil`]: an output pixel is a sum over taps, each a weight vector times the
 //! pixel at some offset. The data gradient of a strided convolution has its own taps for each parity of row and column.
 
+use super::act::{Act, with_act};
 use super::rows::{channels, load, store};
 use super::simd::{Simd, simd_kernel};
+use crate::graph::Activation;
 
 /// One tap of a stencil.
 #[derive(Clone, Copy, Debug)]
@@ -15,38 +17,74 @@ pub struct Tap {
     pub weight: usize,
 }
 
-/// One row of outputs of a stencil.
+impl Tap {
+    /// The same tap with its weights elsewhere.
+    pub fn with_weight(self, weight: usize) -> Self {
+        Self { weight, ..self }
+    }
+}
+
+/// Lines of outputs of a stencil.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct Lines {
     /// Source of the first output pixel.
     pub src: *const f32,
     /// Elements between the sources of neighbouring outputs.
     pub src_step: usize,
+    /// Elements between the sources of lines.
+    pub src_line: usize,
     /// First output pixel.
     pub dst: *mut f32,
     /// Elements between neighbouring outputs.
     pub dst_step: usize,
-    /// Number of outputs.
+    /// Elements between lines.
+    pub dst_line: usize,
+    /// Number of lines.
+    pub lines: usize,
+    /// Outputs of a line.
     pub count: usize,
     /// Channels.
     pub c: usize,
     /// Weights `[taps, c]`.
     pub weights: *const f32,
-    /// Add to the output instead of overwriting it.
-    pub accumulate: bool,
+    /// What every output starts from.
+    pub start: Start,
+    /// Activation of the outputs.
+    pub act: Activation,
 }
 
-/// `N` neighbouring outputs of one vector of channels.
+/// What the sums of a stencil start from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// Nothing.
+    Zero,
+    /// A bias, one element per channel.
+    Bias(*const f32),
+    /// What the output holds.
+    Output,
+}
+
+/// `N` neighbouring outputs of one vector of channels, given where the first one's source and output lie.
 #[inline(always)]
-unsafe fn block<S: Simd, const N: usize>(r: &Row, taps: &[Tap], first: usize, at: usize, lanes: usize) {
+unsafe fn block<S: Simd, A: Act, const N: usize>(
+    r: &Lines,
+    taps: &[Tap],
+    src: *const f32,
+    dst: *mut f32,
+    at: usize,
+    lanes: usize,
+) {
     // SAFETY: the caller's contract.
     unsafe {
-        let src = r.src.add(first * r.src_step + at);
-        let dst = r.dst.add(first * r.dst_step + at);
+        let (src, dst) = (src.add(at), dst.add(at));
         let mut acc = [S::splat(0.0); N];
-        if r.accumulate {
-            for (j, v) in acc.iter_mut().enumerate() {
-                *v = load!(S, dst.add(j * r.dst_step), lanes);
+        match r.start {
+            Start::Zero => {}
+            Start::Bias(bias) => acc = [load!(S, bias.add(at), lanes); N],
+            Start::Output => {
+                for (j, v) in acc.iter_mut().enumerate() {
+                    *v = load!(S, dst.add(j * r.dst_step), lanes);
+                }
             }
         }
         for tap in taps {
@@ -57,7 +95,7 @@ unsafe fn block<S: Simd, const N: usize>(r: &Row, taps: &[Tap], first: usize, at
             }
         }
         for (j, v) in acc.iter().enumerate() {
-            store!(S, dst.add(j * r.dst_step), *v, lanes);
+            store!(S, dst.add(j * r.dst_step), A::value::<S>(*v), lanes);
         }
     }
 }
@@ -66,17 +104,21 @@ unsafe fn block<S: Simd, const N: usize>(r: &Row, taps: &[Tap], first: usize, at
 const MOST: usize = 8;
 
 #[inline(always)]
-unsafe fn stencil_row<S: Simd>(r: &Row, taps: &[Tap]) {
-    // Blocks as even as can be (a row of 14 is two of 7), since a short block takes as long as a full one.
+unsafe fn stencil_act<S: Simd, A: Act>(r: &Lines, taps: &[Tap]) {
+    // Blocks as even as can be (a line of 14 is two of 7), since a short block takes as long as a full one.
     let blocks = r.count.div_ceil(MOST);
     for i in 0..blocks {
         let (first, end) = (i * r.count / blocks, (i + 1) * r.count / blocks);
         macro_rules! run {
             ($($n:literal)*) => {
                 match end - first {
-                    $($n => channels!(S, r.c, |at, lanes| {
-                        block::<S, $n>(r, taps, first, at, lanes);
-                    }),)*
+                    $($n => for line in 0..r.lines {
+                        let src = r.src.add(line * r.src_line + first * r.src_step);
+                        let dst = r.dst.add(line * r.dst_line + first * r.dst_step);
+                        channels!(S, r.c, |at, lanes| {
+                            block::<S, A, $n>(r, taps, src, dst, at, lanes);
+                        });
+                    },)*
                     _ => unreachable!("a block has 1 to 8 outputs"),
                 }
             };
@@ -86,12 +128,18 @@ unsafe fn stencil_row<S: Simd>(r: &Row, taps: &[Tap]) {
     }
 }
 
+#[inline(always)]
+unsafe fn stencil_lines<S: Simd>(r: &Lines, taps: &[Tap]) {
+    // SAFETY: the caller's contract.
+    unsafe { with_act!(r.act, |A| stencil_act::<S, A>(r, taps)) }
+}
+
 simd_kernel! {
-    /// One row of outputs.
+    /// All outputs.
     ///
     /// # Safety
-    /// All sources, outputs and weights that the row and its taps name must be valid.
-    stencil = stencil_row(r: &Row, taps: &[Tap])
+    /// All sources, outputs, weights and the bias that the lines and their taps name must be valid.
+    stencil = stencil_lines(r: &Lines, taps: &[Tap])
 }
 
 /// One row of output gradients against the inputs that made it.

@@ -5,7 +5,7 @@
 
 use super::simd::{Isa, Simd, simd_kernel};
 
-/// One product `C (+)= A B` on raw memory.
+/// One product `C = A B`, with a bias and a summand where wanted, on raw memory.
 ///
 /// The rows of A may come in `groups` of `m` and its columns in `segments` of `k`, so that the windows of a convolution are
 /// read where they lie in an image: a group is a line of output pixels, a segment a row of the window.
@@ -33,15 +33,23 @@ pub struct Product {
     pub c: *mut f32,
     /// Distance between rows of C.
     pub c_row: usize,
-    /// Add to C instead of overwriting it.
-    pub accumulate: bool,
+    /// What every row of C starts from, `n` elements, or null for zero.
+    pub bias: *const f32,
+    /// What is added in the end, laid out as C and possibly C itself, or null.
+    pub add: *const f32,
 }
 
 impl Product {
     /// `C[m, n] = A[m, k] B[k, n]`, all row-major and without gaps.
     pub fn plain(m: usize, n: usize, k: usize, a: *const f32, b: Panels, c: *mut f32) -> Self {
         let (groups, segments) = (Runs::ONE, Runs::ONE);
-        Self { m, n, k, a, a_row: k, a_col: 1, groups, segments, b, c, c_row: n, accumulate: false }
+        let (bias, add) = (std::ptr::null(), std::ptr::null());
+        Self { m, n, k, a, a_row: k, a_col: 1, groups, segments, b, c, c_row: n, bias, add }
+    }
+
+    /// The same product added to what C holds, where `also`.
+    pub fn accumulate(self, also: bool) -> Self {
+        Self { add: if also { self.c.cast_const() } else { self.add }, ..self }
     }
 }
 
@@ -107,6 +115,8 @@ struct Columns {
     /// Distances between rows and between segments.
     row: usize,
     segment: usize,
+    /// Number of the first of them.
+    first: usize,
     /// Real lanes of the last vector.
     last: usize,
 }
@@ -117,6 +127,7 @@ const MOST_BASES: usize = 4;
 /// The same pointer, of which the compiler knows nothing any more. From one pointer it would reach the rows of a tile by adding
 /// their distance again and again, a chain that takes longer than the multiply-adds.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read: the block is empty
 fn opaque(p: *const f32) -> *const f32 {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     // SAFETY: no instruction at all.
@@ -135,11 +146,18 @@ unsafe fn micro<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     p: &Product,
     a: *const f32,
     b: Columns,
-    c: *mut f32,
+    row: usize,
 ) {
     // SAFETY: the caller gives MR valid rows of A and C and the rows of B with NV vectors, the last one cut to `last` lanes.
     unsafe {
-        let mut acc = [[S::splat(0.0); NV]; MR];
+        let mut start = [S::splat(0.0); NV];
+        if !p.bias.is_null() {
+            for (j, v) in start.iter_mut().enumerate() {
+                let at = p.bias.add(b.first + j * S::LANES);
+                *v = if TAIL && j + 1 == NV { S::load_first(at, b.last) } else { S::load(at) };
+            }
+        }
+        let mut acc = [start; MR];
         for segment in 0..p.segments.count {
             // Every fourth row has a pointer of its own.
             let mut bases = [a.add(segment * p.segments.a); MOST_BASES];
@@ -165,15 +183,16 @@ unsafe fn micro<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
                 b_l = b_l.add(b.row);
             }
         }
-        for (i, row) in acc.iter().enumerate() {
-            for (j, v) in row.iter().enumerate() {
-                let at = c.add(i * p.c_row + j * S::LANES);
+        for (i, sums) in acc.iter().enumerate() {
+            for (j, v) in sums.iter().enumerate() {
+                let at = (row + i) * p.c_row + b.first + j * S::LANES;
                 if TAIL && j + 1 == NV {
-                    let v = if p.accumulate { S::add(*v, S::load_first(at, b.last)) } else { *v };
-                    S::store_first(at, v, b.last);
+                    let v =
+                        if p.add.is_null() { *v } else { S::add(*v, S::load_first(p.add.add(at), b.last)) };
+                    S::store_first(p.c.add(at), v, b.last);
                 } else {
-                    let v = if p.accumulate { S::add(*v, S::load(at)) } else { *v };
-                    S::store(at, v);
+                    let v = if p.add.is_null() { *v } else { S::add(*v, S::load(p.add.add(at))) };
+                    S::store(p.c.add(at), v);
                 }
             }
         }
@@ -182,25 +201,21 @@ unsafe fn micro<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
 
 /// All rows of one panel.
 #[inline(always)]
-unsafe fn panel<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
-    p: &Product,
-    b: Columns,
-    c: *mut f32,
-) {
+unsafe fn panel<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(p: &Product, b: Columns) {
     for group in 0..p.groups.count {
         // SAFETY: rows stay below groups * m; the rest is the caller's contract.
         unsafe {
-            let (a, c) = (p.a.add(group * p.groups.a), c.add(group * p.m * p.c_row));
+            let (a, first) = (p.a.add(group * p.groups.a), group * p.m);
             let mut i = 0;
             while i + MR <= p.m {
-                micro::<S, MR, NV, TAIL>(p, a.add(i * p.a_row), b, c.add(i * p.c_row));
+                micro::<S, MR, NV, TAIL>(p, a.add(i * p.a_row), b, first + i);
                 i += MR;
             }
             // What is left, in halving blocks: each has its own registers and its own code.
             macro_rules! rest {
                 ($($r:literal)*) => {$(
                     if MR > $r && p.m - i >= $r {
-                        micro::<S, $r, NV, TAIL>(p, a.add(i * p.a_row), b, c.add(i * p.c_row));
+                        micro::<S, $r, NV, TAIL>(p, a.add(i * p.a_row), b, first + i);
                         i += $r;
                     }
                 )*};
@@ -224,16 +239,15 @@ unsafe fn product<S: Simd, const MR: usize>(p: &Product, width: usize) {
             let b = match p.b {
                 Panels::Packed(b) => {
                     let b = b.add(j * p.k * p.segments.count);
-                    Columns { b, row: width, segment: p.k * width, last }
+                    Columns { b, row: width, segment: p.k * width, first: j, last }
                 }
-                Panels::Rows(b, row) => Columns { b: b.add(j), row, segment: p.segments.b, last },
+                Panels::Rows(b, row) => Columns { b: b.add(j), row, segment: p.segments.b, first: j, last },
             };
-            let c = p.c.add(j);
             macro_rules! run {
                 ($($nv:literal)*) => {
                     match (vectors, last == lanes) {
-                        $(($nv, true) => panel::<S, MR, $nv, false>(p, b, c),
-                        ($nv, false) => panel::<S, MR, $nv, true>(p, b, c),)*
+                        $(($nv, true) => panel::<S, MR, $nv, false>(p, b),
+                        ($nv, false) => panel::<S, MR, $nv, true>(p, b),)*
                         _ => unreachable!("a panel has 1 to 4 vectors"),
                     }
                 };
@@ -261,7 +275,7 @@ simd_kernel! {
     /// Runs one product.
     ///
     /// # Safety
-    /// A, B and C must be valid for the sizes and strides given, and C must not overlap A or B. Packed panels must have been
+    /// A, B, C, the bias and the summand must be valid for the sizes and strides given, and C must not overlap A, B or the bias. Packed panels must have been
     /// packed for the same instruction set.
     gemm = gemm_tile(p: &Product)
 }

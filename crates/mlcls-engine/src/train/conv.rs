@@ -55,15 +55,10 @@ pub fn forward(step: &Step, conv: &Conv, stage: usize) {
             let out = step.value(conv.out).at(tile.row * conv.output.c);
             let product =
                 tile.product(conv, Panels::Packed(step.arena.at(step.places.packs[stage].forward)), out);
+            let bias = conv.bias.as_ref().map_or(std::ptr::null(), |b| step.params[b.clone()].as_ptr());
             // SAFETY: the tile's rows are inside this part's images; the panels were packed for this step.
             unsafe {
-                gemm(step.isa, &product);
-                if let Some(bias) = &conv.bias {
-                    let bias = step.params[bias.clone()].as_ptr();
-                    let identity = crate::graph::Activation::Identity;
-                    let (c, none) = (conv.output.c, std::ptr::null());
-                    rows::bias_act(step.isa, out, tile.rows(), c, c, bias, identity, none);
-                }
+                gemm(step.isa, &Product { bias, ..product });
                 if has_norm {
                     let origin = step.part_origin(p);
                     if tile.row == first_row {
@@ -131,7 +126,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
                 if conv.window.is_point() {
                     let c = t.grad.at(tile.row * conv.input.c);
                     let plain = Product::plain(rows, k, cout, dy, b, c);
-                    gemm(step.isa, &Product { accumulate: t.accumulate, ..plain });
+                    gemm(step.isa, &plain.accumulate(t.accumulate));
                     let (pixels, row) = (conv.input.pixels(), tile.row);
                     t.finish(p, 0, row / pixels, row % pixels, rows);
                 } else {
@@ -180,7 +175,7 @@ fn whole_batch_weight(step: &Step, conv: &Conv, dst: &mut [f32]) {
             let rows = ROWS.min(total - from);
             let x = Panels::Rows(x.at(from * k + l), k);
             let plain = Product::plain(m, n, rows, dy.at(from * cout + o), x, dst.at(o * k + l));
-            let p = Product { a_row: 1, a_col: cout, c_row: k, accumulate: from > 0, ..plain };
+            let p = Product { a_row: 1, a_col: cout, c_row: k, ..plain }.accumulate(from > 0);
             // SAFETY: `rows` rows of both maps; blocks of the weight do not overlap.
             unsafe { gemm(step.isa, &p) };
         }
@@ -227,9 +222,9 @@ impl Tile {
             a_col: cout,
             segments: Runs { count: self.lines, a: self.line * cout, b: self.a_line },
             c_row: n * conv.window.kernel,
-            accumulate: true,
             ..Product::plain(cout, n, self.line, dy, x, dw.wrapping_add(ky * n))
         }
+        .accumulate(true)
     }
 }
 
@@ -300,7 +295,8 @@ fn fill(step: &Step, conv: &Conv, padded: &Padded, image: usize, out: &mut [f32]
     let Shape { h, w, c } = conv.input;
     match &conv.src {
         Source::Pixels { mean, std } => {
-            padded.fill_pixels(&step.pixels[image * h * w * c..][..h * w * c], mean, std, out);
+            let pixels = &step.pixels[image * h * w * c..][..h * w * c];
+            padded.fill_pixels(step.isa, pixels, mean, std, out);
         }
         Source::View(view) => {
             let load = step.load(view, image);

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::places::PackPlace;
 use super::step::{Step, for_parts};
 use crate::border::{Band, input_rows, strip_rows, window_taps};
-use crate::graph::Shape;
-use crate::kernels::depthwise::{GradRow, Row, Tap, stencil, weight_gradient};
+use crate::graph::{Activation, Shape};
+use crate::kernels::depthwise::{GradRow, Lines, Start, Tap, stencil, weight_gradient};
 use crate::kernels::rows;
 use crate::parallel::Scratch;
 use crate::program::{Depthwise, Norm};
@@ -72,20 +72,22 @@ pub fn forward(step: &Step, dw: &Depthwise, stage: usize) {
                 let o = first..(first + strip).min(dw.output.h);
                 load_input(step, dw, image, &mut band, input_rows(&dw.window, &o), &mut input);
                 let out = step.value(dw.out).at((image * dw.output.h + o.start) * dw.output.w * c);
-                for (i, _) in o.clone().enumerate() {
-                    let row = Row {
-                        src: input[i * s * band.stride()..].as_ptr(),
-                        src_step: s * c,
-                        dst: out.wrapping_add(i * dw.output.w * c),
-                        dst_step: c,
-                        count: dw.output.w,
-                        c,
-                        weights: weights.get(),
-                        accumulate: false,
-                    };
-                    // SAFETY: the band holds the k rows and the columns under every window of this output row.
-                    unsafe { stencil(step.isa, &row, &taps) };
-                }
+                let lines = Lines {
+                    src: input.as_ptr(),
+                    src_step: s * c,
+                    src_line: s * band.stride(),
+                    dst: out,
+                    dst_step: c,
+                    dst_line: dw.output.w * c,
+                    lines: o.len(),
+                    count: dw.output.w,
+                    c,
+                    weights: weights.get(),
+                    start: Start::Zero,
+                    act: Activation::Identity,
+                };
+                // SAFETY: the band holds the rows and the columns under every window of these output rows.
+                unsafe { stencil(step.isa, &lines, &taps) };
                 if has_norm {
                     let pixels = o.len() * dw.output.w;
                     // SAFETY: these output rows were just written by this part; the vectors hold c elements.
@@ -219,17 +221,21 @@ fn data_row(
         }
         let start =
             if count == 0 { 0 } else { band.at(base_y + 1 - rows as isize, base_x + 1 - cols as isize) };
-        let row = Row {
+        let line = Lines {
             src: dy[start..].as_ptr(),
             src_step: c,
+            src_line: 0,
             dst: dst.wrapping_add(x * c),
             dst_step: s * c,
+            dst_line: 0,
+            lines: 1,
             count: (dw.input.w - x).div_ceil(s),
             c,
             weights,
-            accumulate,
+            start: if accumulate { Start::Output } else { Start::Zero },
+            act: Activation::Identity,
         };
         // SAFETY: the band holds every output row and column that these input pixels were part of, zeros outside.
-        unsafe { stencil(step.isa, &row, &taps[..count]) };
+        unsafe { stencil(step.isa, &line, &taps[..count]) };
     }
 }

@@ -134,54 +134,61 @@ simd_kernel! {
     axpy = axpy_slice(dst: *mut f32, src: *const f32, k: f32, len: usize, accumulate: bool)
 }
 
+/// Lines of rows that an activation takes from one place to another, which may be the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Apply {
+    /// First row.
+    pub src: *const f32,
+    /// Elements between rows, and between lines.
+    pub src_row: usize,
+    pub src_line: usize,
+    /// Where the first row goes.
+    pub dst: *mut f32,
+    /// Elements between rows, and between lines.
+    pub dst_row: usize,
+    pub dst_line: usize,
+    /// Number of lines, rows of a line and channels of a row.
+    pub lines: usize,
+    pub rows: usize,
+    pub c: usize,
+    /// The activation.
+    pub act: Activation,
+}
+
+impl Apply {
+    /// In place on rows `row` elements apart.
+    pub fn in_place(dst: *mut f32, rows: usize, c: usize, row: usize, act: Activation) -> Self {
+        let (src, src_row, dst_row) = (dst.cast_const(), row, row);
+        Self { src, src_row, src_line: 0, dst, dst_row, dst_line: 0, lines: 1, rows, c, act }
+    }
+}
+
 #[inline(always)]
-unsafe fn bias_act_block<S: Simd, A: Act, const N: usize>(
-    at: usize,
-    lanes: usize,
-    dst: *mut f32,
-    rows: usize,
-    stride: usize,
-    bias: *const f32,
-    residual: *const f32,
-) {
+unsafe fn apply_block<S: Simd, A: Act, const N: usize>(at: usize, lanes: usize, p: &Apply) {
     // SAFETY: the caller's contract.
     unsafe {
-        let bias = load_block::<S, N>(bias.add(at), lanes);
-        for r in 0..rows {
-            let i = r * stride + at;
-            let y = load_block::<S, N>(dst.add(i), lanes);
-            for j in 0..N {
-                let mut v = A::value::<S>(S::add(y[j], bias[j]));
-                if !residual.is_null() {
-                    let at = residual.add(i + j * S::LANES);
-                    v = S::add(v, if N > 1 { S::load(at) } else { load!(S, at, lanes) });
+        for line in 0..p.lines {
+            let (src, dst) = (p.src.add(line * p.src_line + at), p.dst.add(line * p.dst_line + at));
+            for row in 0..p.rows {
+                let y = load_block::<S, N>(src.add(row * p.src_row), lanes);
+                for (j, y) in y.into_iter().enumerate() {
+                    store_one::<S, N>(dst.add(row * p.dst_row + j * S::LANES), A::value::<S>(y), lanes);
                 }
-                store_one::<S, N>(dst.add(i + j * S::LANES), v, lanes);
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn bias_act_rows<S: Simd>(
-    dst: *mut f32,
-    rows: usize,
-    c: usize,
-    stride: usize,
-    bias: *const f32,
-    act: Activation,
-    residual: *const f32,
-) {
+unsafe fn apply_lines<S: Simd>(p: &Apply) {
     // SAFETY: the caller's contract.
-    unsafe { with_act!(act, |A| blocks!(S, 4, c, bias_act_block, [A], (dst, rows, stride, bias, residual))) }
+    unsafe { with_act!(p.act, |A| blocks!(S, 4, p.c, apply_block, [A], (p))) }
 }
 
 simd_kernel! {
-    /// `dst = act(dst + bias) + residual` for `c` channels of rows `stride` elements apart; a null `residual` adds nothing.
+    /// `dst = act(src)`.
     ///
     /// # Safety
-    /// `dst` and `residual` must hold `rows` such rows, `bias` `c` elements.
-    bias_act = bias_act_rows(
-        dst: *mut f32, rows: usize, c: usize, stride: usize, bias: *const f32, act: Activation, residual: *const f32,
-    )
+    /// Source and destination must hold these lines; rows of both may be the same memory or none of it.
+    apply = apply_lines(p: &Apply)
 }

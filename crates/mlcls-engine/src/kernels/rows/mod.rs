@@ -10,10 +10,12 @@
 
 mod backward;
 mod forward;
+mod pixels;
 mod sums;
 
 pub use backward::{GATED_SUMS, LoadGrad, finish, finish_gated, gradient};
-pub use forward::{Load, activate, axpy, bias_act, pool};
+pub use forward::{Apply, Load, activate, apply, axpy, pool};
+pub use pixels::normalise_pixels;
 pub use sums::{column_sums, mean, moments};
 
 use super::simd::Simd;

@@ -2,8 +2,10 @@
 
 use super::exact::{Exact, assert_exact};
 use super::{CHANNELS, output, random, wide};
-use crate::kernels::depthwise::{GradRow, KERNELS, Row, Tap, stencil, weight_gradient};
+use crate::graph::Activation;
+use crate::kernels::depthwise::{GradRow, KERNELS, Lines, Start, Tap, stencil, weight_gradient};
 use crate::kernels::simd::Isa;
+use crate::reference::ACTIVATIONS;
 
 /// Pixels of a row: one and two blocks of the kernels, each full, short and uneven.
 const COUNTS: [usize; 6] = [1, 2, 7, 8, 9, 14];
@@ -50,38 +52,55 @@ fn for_each_case(f: impl Fn(Case)) {
     }
 }
 
-/// One row of outputs `apart` pixels from each other, as the data gradient of a strided convolution writes them.
-fn stencil_of(case: Case, taps: &[Tap], apart: usize, accumulate: bool) {
+/// Two lines of outputs `apart` pixels from each other, as the data gradient of a strided convolution writes them.
+fn stencil_of(case: Case, taps: &[Tap], apart: usize, from: &str, act: Activation) {
     let Case { isa, c, count, kernel, stride } = case;
-    let (x, w) = (case.input(), random(kernel * kernel * c, 2));
-    let start = random(((count - 1) * apart + 1) * c, 3);
+    let (lines, src_line) = (2, case.width() * c);
+    let (w, bias) = (random(kernel * kernel * c, 2), random(c, 4));
+    let x = random((kernel + lines - 1) * src_line, 1);
+    let dst_line = ((count - 1) * apart + 1) * c + 3;
+    let start = random((lines - 1) * dst_line + dst_line - 3, 3);
     let got = output(&start, |dst| {
+        let start = match from {
+            "zero" => Start::Zero,
+            "bias" => Start::Bias(bias.as_ptr()),
+            _ => Start::Output,
+        };
         let (src, weights) = (x.as_ptr(), w.as_ptr());
-        let row = Row { src, src_step: stride * c, dst, dst_step: apart * c, count, c, weights, accumulate };
-        // SAFETY: input, weights and output have exactly these sizes.
-        unsafe { stencil(isa, &row, taps) }
+        let (src_step, dst_step) = (stride * c, apart * c);
+        let lines =
+            Lines { src, src_step, src_line, dst, dst_step, dst_line, lines, count, c, weights, start, act };
+        // SAFETY: input, weights, bias and output have exactly these sizes.
+        unsafe { stencil(isa, &lines, taps) }
     });
     let (x, w) = (wide(&x), wide(&w));
     let want = start.iter().enumerate().map(|(at, &old)| {
-        let (pixel, ch) = (at / c, at % c);
-        if pixel % apart > 0 {
+        let (line, pixel, ch) = (at / dst_line, at % dst_line / c, at % dst_line % c);
+        if pixel % apart > 0 || pixel > (count - 1) * apart {
             return Exact::kept(old);
         }
-        let first = pixel / apart * stride * c + ch;
+        let first = line * src_line + pixel / apart * stride * c + ch;
         let products = taps.iter().map(|t| x[first + t.source] * w[t.weight + ch]);
-        Exact::sum(products.chain(accumulate.then(|| old.into())))
+        let from: f64 = match from {
+            "zero" => 0.0,
+            "bias" => bias[ch].into(),
+            _ => old.into(),
+        };
+        Exact::sum(products.chain([from])).activated(act)
     });
-    assert_exact(&got, want, (case, taps.len(), apart, accumulate));
+    assert_exact(&got, want, (case, taps.len(), apart, from, act));
 }
 
 #[test]
 fn stencils() {
     for_each_case(|case| {
         let taps: Vec<Tap> = case.taps().collect();
-        stencil_of(case, &taps, 1, false);
-        stencil_of(case, &taps, 2, true);
+        stencil_of(case, &taps, 1, "zero", Activation::Identity);
+        stencil_of(case, &taps, 2, "output", Activation::Identity);
+        stencil_of(case, &taps, 1, "bias", ACTIVATIONS[case.c % ACTIVATIONS.len()]);
         // Input pixels that a strided convolution has passed over get no tap at all.
-        stencil_of(case, &[], 2, case.stride == 1);
+        let from = if case.stride == 1 { "output" } else { "zero" };
+        stencil_of(case, &[], 2, from, Activation::Identity);
     });
 }
 

@@ -19,6 +19,11 @@ impl Exact {
         Self { value, error: 3e-6 * size }
     }
 
+    /// What an activation makes of it: none is steeper than 1.1.
+    pub fn activated(self, by: Activation) -> Self {
+        Self { value: act(by, self.value), error: 1.1 * self.error }
+    }
+
     /// An element that must not be written.
     pub fn kept(value: impl Into<f64>) -> Self {
         Self { value: value.into(), error: 0.0 }

@@ -5,7 +5,7 @@ use std::ptr::null;
 use super::exact::{Exact, assert_exact};
 use super::{ACTIVATIONS, CHANNELS, ROWS, output, random};
 use crate::graph::Activation;
-use crate::kernels::rows::{Load, activate, axpy, bias_act, pool};
+use crate::kernels::rows::{Apply, Load, activate, apply, axpy, normalise_pixels, pool};
 use crate::kernels::simd::Isa;
 use crate::reference::act;
 
@@ -104,28 +104,60 @@ fn axpy_of_every_length() {
 }
 
 #[test]
-fn bias_act_with_and_without_shortcut() {
+fn apply_between_lines_and_in_place() {
     for_each_size(|isa, c, rows| {
-        for stride in [c, c + 5] {
-            let len = (rows - 1) * stride + c;
-            let (start, bias, shortcut) = (random(len, 1), random(c, 2), random(len, 3));
-            for act_of in ACTIVATIONS {
-                for residual in [None, Some(&shortcut)] {
-                    let pointer = residual.map_or(null(), |r| r.as_ptr());
-                    // SAFETY: rows and vectors have exactly these sizes.
-                    let got = output(&start, |dst| unsafe {
-                        bias_act(isa, dst, rows, c, stride, bias.as_ptr(), act_of, pointer)
-                    });
-                    let want = start.iter().enumerate().map(|(i, &y)| {
-                        if i % stride >= c {
-                            return Exact::kept(y);
-                        }
-                        let value = act(act_of, f64::from(y) + f64::from(bias[i % stride]));
-                        Exact::sum([value].into_iter().chain(residual.map(|r| r[i].into())))
-                    });
-                    assert_exact(&got, want, (isa, rows, c, stride, act_of, residual.is_some()));
-                }
-            }
+        let lines = 2;
+        // Other gaps behind the rows and lines of the destination than behind those of the source.
+        let [src_row, dst_row] = [c + 5, c + 2];
+        let [src_line, dst_line] = [rows * src_row + 1, rows * dst_row + 7];
+        let end = |row, line| (lines - 1) * line + (rows - 1) * row + c;
+        let (src, start) = (random(end(src_row, src_line), 1), random(end(dst_row, dst_line), 2));
+        for act_of in ACTIVATIONS {
+            let want = |start: &[f32], row: usize, line: usize, from: &dyn Fn(usize, usize, usize) -> f32| {
+                let at = |i: usize| (i / line, i % line / row, i % line % row);
+                let kept = |(_, r, ch): (usize, usize, usize)| r >= rows || ch >= c;
+                let exact = |(i, &old): (usize, &f32)| match at(i) {
+                    place if kept(place) => Exact::kept(old),
+                    (l, r, ch) => Exact::sum([act(act_of, from(l, r, ch).into())]),
+                };
+                start.iter().enumerate().map(exact).collect::<Vec<_>>()
+            };
+            let got = output(&start, |dst| {
+                let src = src.as_ptr();
+                let act = act_of;
+                let p = Apply { src, src_row, src_line, dst, dst_row, dst_line, lines, rows, c, act };
+                // SAFETY: both hold exactly these lines.
+                unsafe { apply(isa, &p) }
+            });
+            let from = |l: usize, r: usize, ch: usize| src[l * src_line + r * src_row + ch];
+            assert_exact(&got, want(&start, dst_row, dst_line, &from), (isa, rows, c, act_of));
+
+            let one = &start[..(rows - 1) * dst_row + c];
+            // SAFETY: as above, one line.
+            let got = output(one, |dst| unsafe {
+                apply(isa, &Apply::in_place(dst, rows, c, dst_row, act_of));
+            });
+            let from = |_: usize, r: usize, ch: usize| one[r * dst_row + ch];
+            assert_exact(&got, want(one, dst_row, dst_line, &from), (isa, rows, c, act_of, "in place"));
         }
     });
+}
+
+#[test]
+fn pixels_of_all_lengths() {
+    let (scale, shift) = ([0.5, 2.0, -1.0], [0.25, -3.0, 7.0]);
+    for isa in Isa::available() {
+        for len in [3, 6, 45, 48, 51, 96, 99, 672] {
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 37 % 256) as u8).collect();
+            let got = output(&vec![0.0; len], |dst| {
+                // SAFETY: both hold `len` elements.
+                unsafe { normalise_pixels(isa, dst, bytes.as_ptr(), len, &scale, &shift) }
+            });
+            let want = bytes
+                .iter()
+                .enumerate()
+                .map(|(i, &v)| Exact::sum([f64::from(v) * f64::from(scale[i % 3]), f64::from(shift[i % 3])]));
+            assert_exact(&got, want, (isa, len));
+        }
+    }
 }

@@ -19,6 +19,8 @@ struct Case {
     segments: usize,
     /// Elements between the end of a row or of a run and the start of the next.
     gap: usize,
+    /// Start from a bias.
+    bias: bool,
     accumulate: bool,
 }
 
@@ -41,9 +43,10 @@ impl Matrices {
 }
 
 fn all_layouts(case: Case) {
-    let Case { isa, size: (m, n, k), groups, segments, gap, accumulate } = case;
+    let Case { isa, size: (m, n, k), groups, segments, gap, bias, accumulate } = case;
     let b = Matrices::random(segments, k, n, gap, 2);
     let c = Matrices::random(1, groups * m, n, gap, 3);
+    let bias = bias.then(|| random(n, 4));
     let b_at = |l: usize, j: usize| l / k * b.next + l % k * b.row + j;
     let mut packed = vec![f32::NAN; packed_len(isa, segments * k, n)];
     pack(isa, segments * k, n, |l, j| b.data[b_at(l, j)], &mut packed);
@@ -63,14 +66,16 @@ fn all_layouts(case: Case) {
                 let first = i / m * group.a + i % m * a_row;
                 let a_at = |l: usize| first + l / k * segment.a + l % k * a_col;
                 let dot = (0..segments * k).map(|l| a64[a_at(l)] * b64[b_at(l, j)]);
-                Exact::sum(dot.chain(accumulate.then(|| old.into())))
+                let start = bias.as_ref().map(|b| f64::from(b[j]));
+                Exact::sum(dot.chain(start).chain(accumulate.then(|| old.into())))
             })
             .collect();
         for b in [Panels::Packed(packed.as_ptr()), Panels::Rows(b.data.as_ptr(), b.row)] {
             let got = output(&c.data, |to| {
                 let plain = Product::plain(m, n, k, a.data.as_ptr(), b, to);
                 let runs = Product { groups: group, segments: segment, ..plain };
-                let p = Product { a_row, a_col, c_row: c.row, accumulate, ..runs };
+                let bias = bias.as_ref().map_or(std::ptr::null(), |b| b.as_ptr());
+                let p = Product { a_row, a_col, c_row: c.row, bias, ..runs }.accumulate(accumulate);
                 // SAFETY: the matrices have exactly these sizes and distances.
                 unsafe { gemm(isa, &p) }
             });
@@ -85,10 +90,14 @@ fn products_of_all_layouts() {
         for m in M {
             for n in N {
                 for k in K {
-                    for (groups, segments, gap, accumulate) in
-                        [(1, 1, 0, false), (1, 1, 5, true), (2, 3, 0, true), (3, 2, 5, false)]
-                    {
-                        all_layouts(Case { isa, size: (m, n, k), groups, segments, gap, accumulate });
+                    for (groups, segments, gap, bias, accumulate) in [
+                        (1, 1, 0, false, false),
+                        (1, 1, 5, false, true),
+                        (1, 1, 0, true, false),
+                        (2, 3, 0, true, true),
+                        (3, 2, 5, false, false),
+                    ] {
+                        all_layouts(Case { isa, size: (m, n, k), groups, segments, gap, bias, accumulate });
                     }
                 }
             }
