@@ -11,7 +11,7 @@ pub enum Isa {
     /// AVX2 with FMA, 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512F, 16 lanes.
+    /// AVX-512 F and DQ, 16 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -22,7 +22,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 && is_x86_feature_detected!("avx512f") {
+            if avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
                 return Self::Avx512;
             }
             if avx2 {
@@ -92,10 +92,10 @@ pub trait Simd: Copy {
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// 1 where `a > 0`, else 0.
     unsafe fn positive(a: Self::V) -> Self::V;
-    /// Nearest integer, ties to even.
-    unsafe fn round(a: Self::V) -> Self::V;
-    /// `a * 2^n` for integers `n` in -126..=127.
-    unsafe fn scale_exp2(a: Self::V, n: Self::V) -> Self::V;
+    /// `a - floor(a)`.
+    unsafe fn fraction(a: Self::V) -> Self::V;
+    /// `a * 2^floor(t)` for `t` up to 127; `a * 2^-126` at most where `t` is below -126.
+    unsafe fn scale_exp2(a: Self::V, t: Self::V) -> Self::V;
     /// `1 / a` for normal `a`, relative error below 3e-7.
     unsafe fn reciprocal(a: Self::V) -> Self::V;
 }
@@ -163,12 +163,12 @@ impl Simd for Scalar {
         if a > 0.0 { 1.0 } else { 0.0 }
     }
     #[inline(always)]
-    unsafe fn round(a: f32) -> f32 {
-        a.round_ties_even()
+    unsafe fn fraction(a: f32) -> f32 {
+        a - a.floor()
     }
     #[inline(always)]
-    unsafe fn scale_exp2(a: f32, n: f32) -> f32 {
-        a * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    unsafe fn scale_exp2(a: f32, t: f32) -> f32 {
+        a * f32::from_bits(((t.floor().max(-126.0) as i32 + 127) as u32) << 23)
     }
     #[inline(always)]
     unsafe fn reciprocal(a: f32) -> f32 {
@@ -255,12 +255,13 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn round(a: __m256) -> __m256 {
-            unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        unsafe fn fraction(a: __m256) -> __m256 {
+            unsafe { _mm256_sub_ps(a, _mm256_floor_ps(a)) }
         }
         #[inline(always)]
-        unsafe fn scale_exp2(a: __m256, n: __m256) -> __m256 {
+        unsafe fn scale_exp2(a: __m256, t: __m256) -> __m256 {
             unsafe {
+                let n = _mm256_max_ps(_mm256_floor_ps(t), _mm256_set1_ps(-126.0));
                 let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
                 _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
             }
@@ -275,7 +276,7 @@ mod x86 {
         }
     }
 
-    /// AVX-512F: 16 lanes.
+    /// AVX-512 F and DQ: 16 lanes.
     #[derive(Clone, Copy)]
     pub struct Avx512;
 
@@ -342,12 +343,12 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn round(a: __m512) -> __m512 {
-            unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        unsafe fn fraction(a: __m512) -> __m512 {
+            unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a) }
         }
         #[inline(always)]
-        unsafe fn scale_exp2(a: __m512, n: __m512) -> __m512 {
-            unsafe { _mm512_scalef_ps(a, n) }
+        unsafe fn scale_exp2(a: __m512, t: __m512) -> __m512 {
+            unsafe { _mm512_scalef_ps(a, t) }
         }
         #[inline(always)]
         unsafe fn reciprocal(a: __m512) -> __m512 {
@@ -375,7 +376,7 @@ macro_rules! simd_kernel {
                 unsafe { $generic::<$crate::kernels::simd::Avx2>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
             unsafe fn avx512($($arg: $ty),*) {
                 // SAFETY: the caller's contract, passed on; compiled for AVX-512 here.
                 unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }

@@ -140,7 +140,8 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
     if whole {
         whole_batch_weight(step, conv, dst);
     } else {
-        step.reduce_weight(conv.weight.len(), dst, |i| tap_major(i, conv.input.c, taps));
+        let index = (taps > 1).then_some(|i| tap_major(i, conv.input.c, taps));
+        step.reduce_weight(dst, index);
     }
     if let Some(bias) = &conv.bias {
         step.collect_sums(2, cout, |i, v| grads[bias.start + i] = v as f32);

@@ -187,7 +187,7 @@ pub fn backward(step: &Step, dw: &Depthwise, stage: usize, grads: &mut [f32]) {
         }
     });
     let taps = k * k;
-    step.reduce_weight(dw.weight.len(), &mut grads[dw.weight.clone()], |i| (i % c) * taps + i / c);
+    step.reduce_weight(&mut grads[dw.weight.clone()], Some(|i| (i % c) * taps + i / c));
     step.collect_target(stage, &dw.src, 0);
 }
 

@@ -5,7 +5,7 @@ use crate::arena::Arena;
 use crate::graph::Activation;
 use crate::kernels::rows::{self, GATED_SUMS, Load, LoadGrad};
 use crate::kernels::simd::Isa;
-use crate::parallel::{Shared, for_each, for_ranges, part, part_count};
+use crate::parallel::{Scratch, Shared, for_each, for_ranges, part, part_count};
 use crate::program::{GateId, Norm, NormId, Program, ValueId, View};
 
 /// What every stage may read while a step runs.
@@ -91,16 +91,23 @@ impl Step<'_> {
         }
     }
 
-    /// Adds up the partial weight gradients into `dst`; `index` says where element `i` of the partial lies in `dst`.
-    pub fn reduce_weight(&self, len: usize, dst: &mut [f32], index: impl Fn(usize) -> usize + Sync) {
-        assert_eq!(dst.len(), len);
+    /// Adds up the partial weight gradients into `dst`; `index` says where element `i` of the partial lies in `dst`, if not at
+    /// the same place.
+    pub fn reduce_weight(&self, dst: &mut [f32], index: Option<impl Fn(usize) -> usize + Sync>) {
+        let len = dst.len();
         let dst = Shared::new(dst.as_mut_ptr());
         for_ranges(len, 8192, |range| {
-            for i in range {
-                // SAFETY: `index` maps 0..len to itself one to one, and ranges do not overlap.
-                unsafe {
-                    let total: f32 = (0..self.parts()).map(|p| *self.part_weight(p).add(i)).sum();
-                    *dst.at(index(i)) = total;
+            let mut scratch = Scratch::take(if index.is_some() { range.len() } else { 0 });
+            let sums = if index.is_some() { scratch.as_mut_ptr() } else { dst.at(range.start) };
+            for p in 0..self.parts() {
+                let part = self.part_weight(p).wrapping_add(range.start);
+                // SAFETY: a range of the partial gradient and as many sums; ranges do not overlap.
+                unsafe { rows::axpy(self.isa, sums, part, 1.0, range.len(), p > 0) };
+            }
+            if let Some(index) = &index {
+                for (i, v) in range.zip(scratch.iter()) {
+                    // SAFETY: `index` maps 0..len to itself one to one.
+                    unsafe { *dst.at(index(i)) = *v };
                 }
             }
         });
