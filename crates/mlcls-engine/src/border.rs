@@ -58,12 +58,11 @@ impl Padded {
         ((y + self.window.pads.top) * self.width + self.window.pads.left) * self.input.c
     }
 
-    /// Zeros everywhere, then every row of the image as `row` writes it.
-    pub fn fill(&self, out: &mut [f32], mut row: impl FnMut(usize, *mut f32)) {
-        out.fill(0.0);
-        for y in 0..self.input.h {
-            row(y, out[self.row(y)..][..self.input.w * self.input.c].as_mut_ptr());
-        }
+    /// Zeros in the border, and every row of the image as `row` writes it.
+    pub fn fill(&self, out: &mut [f32], row: impl FnMut(usize, *mut f32)) {
+        let pads = &self.window.pads;
+        let (first, end) = (-(pads.top as isize), (self.input.h + pads.bottom) as isize);
+        Band::new(self.input, pads.left, pads.right).fill(first, end, out, row);
     }
 
     /// The uint8 image, normalised to `(value / 255 - mean) / std`.

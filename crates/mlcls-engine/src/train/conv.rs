@@ -85,11 +85,8 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
     let keep = whole.then(|| Shared::new(step.arena.at(step.places.whole_input)));
     for_parts(step, |p| {
         let dw = step.part_weight(p);
-        // SAFETY: the part's weight place holds this stage's weights where it is used; sums hold 2 c doubles.
-        let bias_sums = unsafe {
-            dw.write_bytes(0, if whole { 0 } else { conv.weight.len() });
-            step.clear_sums(p, 2, cout)
-        };
+        let bias_sums = step.clear_sums(p, 2, cout);
+        let first = step.images(p).start * conv.output.pixels();
         if let Some(t) = &target {
             t.begin(p, 0);
         }
@@ -118,7 +115,8 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
                 }
                 if !whole {
                     for ky in 0..conv.window.kernel {
-                        gemm(step.isa, &tile.weight_product(conv, ky, dy, dw));
+                        let product = tile.weight_product(conv, ky, dy, dw);
+                        gemm(step.isa, &product.accumulate(tile.row != first));
                     }
                 }
                 let Some(t) = &target else { return };
@@ -214,7 +212,7 @@ impl Tile {
         }
     }
 
-    /// Adds the gradient of row `ky` of the windows to `dw[out, ky, kx, in]`.
+    /// The gradient of row `ky` of the windows in `dw[out, ky, kx, in]`.
     fn weight_product(&self, conv: &Conv, ky: usize, dy: *const f32, dw: *mut f32) -> Product {
         let (n, cout) = (conv.input.c * conv.window.kernel, conv.output.c);
         let x = Panels::Rows(self.a.wrapping_add(ky * self.a_window), self.a_row);
@@ -225,7 +223,6 @@ impl Tile {
             c_row: n * conv.window.kernel,
             ..Product::plain(cout, n, self.line, dy, x, dw.wrapping_add(ky * n))
         }
-        .accumulate(true)
     }
 }
 
