@@ -17,11 +17,10 @@ impl Group<'_> {
         let residual = residual.map(|id| self.pointer(id, pixels * cout));
         match &conv.src {
             Source::View(v) if conv.window.is_point() => {
-                let gate = gate.map(|g| self.value(g, cin).to_vec());
                 let x = self.value(v.value, conv.input.len());
                 match gate {
                     None => self.dense(self.images * pixels, x, dense, residual, out),
-                    Some(gate) => self.gated(pixels, x, &gate, dense, residual, out),
+                    Some(gate) => self.gated(pixels, x, self.value(gate, cin), dense, residual, out),
                 }
             }
             _ => (0..self.images).for_each(|image| self.windows(conv, dense, gate, residual, out, image)),

@@ -1,13 +1,31 @@
 //! A few images on their way through one segment of an inference plan.
 
+use super::InferPlan;
 use super::fold::{Dense, Folded};
-use super::{InferPlan, Segment};
+use super::segment::{Segment, Slot};
 use crate::graph::Shape;
 use crate::kernels::cosine::{logits, normalise};
 use crate::kernels::rows;
 use crate::parallel::{Scratch, Shared};
 use crate::program::*;
 use crate::team::Team;
+
+/// Takes images through the net: one by one through the head, all together through the tail, whose memory `done` sees in the
+/// end.
+pub fn pass(plan: &InferPlan, pixels: &[u8], images: usize, team: Option<&Team>, done: impl FnOnce(&Group)) {
+    let mut memory = Scratch::take(images * plan.tail.len);
+    let mut tail = Group { plan, segment: &plan.tail, images, team, memory: &mut memory, pixels };
+    for (image, pixels) in pixels.chunks_exact(plan.input.len()).enumerate() {
+        let mut memory = Scratch::take(plan.head.len);
+        let mut head = Group { plan, segment: &plan.head, images: 1, team, memory: &mut memory, pixels };
+        head.run();
+        for &Slot { value, len } in &plan.carried {
+            tail.value_mut(value, len)[image * len..][..len].copy_from_slice(head.value(value, len));
+        }
+    }
+    tail.run();
+    done(&tail);
+}
 
 /// Images that go through the stages of a segment together.
 pub struct Group<'a> {
@@ -23,7 +41,7 @@ pub struct Group<'a> {
 
 impl Group<'_> {
     /// Runs all stages of the segment.
-    pub fn run(&mut self) {
+    fn run(&mut self) {
         for (index, stage) in &self.plan.stages[self.segment.stages.clone()] {
             self.plan.clock.stage(*index, crate::profile::Way::Forward, || self.stage(stage));
         }

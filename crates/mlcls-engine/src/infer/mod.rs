@@ -7,21 +7,23 @@ mod conv;
 mod depthwise;
 mod fold;
 mod group;
+mod segment;
 mod split;
 
 use std::ops::Range;
 
-use crate::arena::{Wish, place};
+use crate::arena::Wish;
 use crate::error::{Error, Result, check};
 use crate::graph::{Activation, Graph, Shape};
 use crate::kernels::simd::Isa;
-use crate::parallel::{Scratch, Shared, for_each, in_pool, part};
+use crate::parallel::{Shared, for_each, in_pool, part};
 use crate::profile::{self, Clock, Profile, StageProfile, Work};
 use crate::program::*;
 use crate::team::Team;
 use crate::weights::Weights;
 use fold::{Folded, fold_stage, fuse};
-use group::Group;
+use group::pass;
+use segment::{Segment, Slot};
 
 /// A graph and its weights compiled for inference.
 ///
@@ -47,28 +49,11 @@ pub struct InferPlan {
     ran: usize,
 }
 
-/// Stages that the same images go through together.
-#[derive(Debug)]
-struct Segment {
-    stages: Range<usize>,
-    /// Per value: where it lies, in elements per image.
-    offsets: Vec<usize>,
-    /// Elements per image.
-    len: usize,
-}
-
 /// Elements of the largest value of the tail: below, the weights of a stage are larger than its maps.
 const SMALL: usize = 80 << 10;
 
 /// Images that go through the tail together, at most.
 const TOGETHER: usize = 4;
-
-/// A value that is copied for every image.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    value: ValueId,
-    len: usize,
-}
 
 impl InferPlan {
     /// Compiles `graph` with `weights` for batches of 1 to `batch` images.
@@ -126,7 +111,7 @@ impl InferPlan {
         }
         let large = |stage: &Folded| stage.touched().iter().any(|&id| wishes[id].len > small);
         let cut = stages.iter().rposition(|(_, stage)| large(stage)).map_or(0, |last| last + 1);
-        let (head, tail) = (segment(&wishes, 0..cut), segment(&wishes, cut..stages.len()));
+        let (head, tail) = (Segment::new(&wishes, 0..cut), Segment::new(&wishes, cut..stages.len()));
         let slot = |value: ValueId| Slot { value, len: program.values[value].shape.len() };
         let (output, features) = (slot(program.output), program.features.map(slot));
         let crosses = |&id: &usize| wishes[id].from < cut && (cut..=stages.len()).contains(&wishes[id].to);
@@ -176,37 +161,15 @@ impl InferPlan {
         let plan = &*self;
         let threads = rayon::current_num_threads();
         let group = |images: Range<usize>, team: Option<&Team>| {
-            let pixels = |images: Range<usize>| {
-                &pixels[images.start * plan.input.len()..images.end * plan.input.len()]
-            };
-            let mut tail_memory = Scratch::take(images.len() * plan.tail.len);
-            let mut tail = Group {
-                plan,
-                segment: &plan.tail,
-                images: images.len(),
-                team,
-                memory: &mut tail_memory,
-                pixels: pixels(images.clone()),
-            };
-            for (i, image) in images.clone().enumerate() {
-                let mut memory = Scratch::take(plan.head.len);
-                let pixels = pixels(image..image + 1);
-                let mut head =
-                    Group { plan, segment: &plan.head, images: 1, team, memory: &mut memory, pixels };
-                head.run();
-                for &Slot { value, len } in &plan.carried {
-                    tail.value_mut(value, len)[i * len..][..len].copy_from_slice(head.value(value, len));
+            let pixels = &pixels[images.start * plan.input.len()..images.end * plan.input.len()];
+            pass(plan, pixels, images.len(), team, |tail| {
+                let slots = [(Some(plan.output), out), (plan.features, features_out)];
+                for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
+                    let (from, to) = (tail.value(slot.value, slot.len), to.at(images.start * slot.len));
+                    // SAFETY: rows of the output of these images, which this group alone writes.
+                    unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
                 }
-            }
-            tail.run();
-            let slots = [(Some(plan.output), out), (plan.features, features_out)];
-            for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
-                let from = tail.value(slot.value, slot.len);
-                // SAFETY: rows of the output of these images, which this group alone writes.
-                unsafe {
-                    to.at(images.start * slot.len).copy_from_nonoverlapping(from.as_ptr(), from.len());
-                }
-            }
+            });
         };
         plan.clock.whole(n, || {
             if n < threads {
@@ -225,16 +188,6 @@ impl InferPlan {
     pub fn features(&self) -> Option<&[f32]> {
         self.features.map(|s| &self.features_out[..self.ran * s.len])
     }
-}
-
-/// Places the values that are alive during some stages.
-fn segment(wishes: &[Wish], stages: Range<usize>) -> Segment {
-    let alive = |w: &Wish| w.from != usize::MAX && w.from < stages.end && w.to >= stages.start;
-    let used: Vec<usize> = (0..wishes.len()).filter(|&i| alive(&wishes[i])).collect();
-    let (placed, len) = place(&used.iter().map(|&i| wishes[i]).collect::<Vec<_>>());
-    let mut offsets = vec![usize::MAX; wishes.len()];
-    used.iter().zip(placed).for_each(|(&i, at)| offsets[i] = at);
-    Segment { stages, offsets, len }
 }
 
 #[cfg(test)]
