@@ -210,6 +210,13 @@ impl Program {
     pub fn lower(graph: &Graph) -> Result<Self> {
         let mut uses = vec![0usize; graph.nodes().len()];
         graph.nodes().iter().flat_map(|n| &n.inputs).for_each(|i| uses[i.0] += 1);
+        for (index, node) in graph.nodes().iter().enumerate() {
+            match (index == graph.output().0, uses[index]) {
+                (false, 0) => return Err(fail(node, "no node reads it and it is not the output")),
+                (true, 1..) => return Err(fail(node, "the output must not be read by another node")),
+                _ => {}
+            }
+        }
         let mut p = Self::default();
         let mut lowered: Vec<Lowered> = Vec::with_capacity(graph.nodes().len());
         for (index, node) in graph.nodes().iter().enumerate() {

@@ -155,3 +155,24 @@ fn an_activation_behind_a_sum_is_refused() {
     let e = TrainPlan::new(&graph, 1).unwrap_err().to_string();
     assert!(e.contains("must directly follow a convolution"), "{e}");
 }
+
+#[test]
+fn a_node_without_a_reader_and_an_output_with_one_are_refused() {
+    let mut b = GraphBuilder::new("loose", 4);
+    let x = b.input([0.5; 3], [0.5; 3]);
+    let map = b.conv("a", x, 8, ConvOptions::default()).unwrap();
+    let features = b.global_pool(map);
+    b.cosine_linear("head", features, 3, 1.0).unwrap();
+    let graph = b.finish(map, features, features).unwrap();
+    let e = TrainPlan::new(&graph, 1).unwrap_err().to_string();
+    assert!(e.contains("read by another node") || e.contains("no node reads it"), "{e}");
+
+    let mut b = GraphBuilder::new("unread", 4);
+    let x = b.input([0.5; 3], [0.5; 3]);
+    let map = b.conv("a", x, 8, ConvOptions::default()).unwrap();
+    b.conv("unread", map, 8, ConvOptions::default()).unwrap();
+    let features = b.global_pool(map);
+    let graph = b.finish(map, features, features).unwrap();
+    let e = TrainPlan::new(&graph, 1).unwrap_err().to_string();
+    assert!(e.contains("unread") && e.contains("no node reads it"), "{e}");
+}
