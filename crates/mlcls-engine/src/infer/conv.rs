@@ -1,11 +1,11 @@
 //! Convolutions over all channels and small dense layers: products whose rows are pixels or images.
 
-use super::fold::Dense;
+use super::dense::Dense;
 use super::group::Group;
 use super::split::Split;
 use crate::border::Padded;
 use crate::graph::Activation;
-use crate::kernels::gemm::{Panels, Product, Runs, gemm};
+use crate::kernels::gemm::{Product, Runs, gemm};
 use crate::kernels::rows::{self, Apply, Load};
 use crate::parallel::{Scratch, Shared};
 use crate::program::*;
@@ -141,15 +141,6 @@ impl Group<'_> {
             // SAFETY: the windows of these rows, these rows and columns of the output and of the residual.
             unsafe { finished(self, &product, rows.len(), dense.act, residual.map(|r| r.at(at))) };
         });
-    }
-}
-
-impl Dense {
-    /// These columns of `x B + bias` for `rows` rows, at `c` in rows of all columns.
-    pub fn product(&self, rows: usize, cols: std::ops::Range<usize>, x: *const f32, c: *mut f32) -> Product {
-        let b = Panels::Packed(self.panels[cols.start * self.k..].as_ptr());
-        let bias = self.bias[cols.start..].as_ptr();
-        Product { bias, c_row: self.n, ..Product::plain(rows, cols.len(), self.k, x, b, c) }
     }
 }
 

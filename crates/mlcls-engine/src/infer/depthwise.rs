@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::fold::Dense;
+use super::dense::Expand;
 use super::group::Group;
 use crate::aligned::Aligned;
 use crate::border::{Band, input_rows, window_taps};
@@ -19,13 +19,6 @@ const BAND: usize = 96 << 10;
 
 /// Pixels that the convolution in front makes at a time, so that the activation finds them in a first-level cache.
 const PIXELS: usize = 256;
-
-/// The 1x1 convolution that makes the input of a depthwise one.
-#[derive(Debug)]
-pub struct Expand {
-    pub src: ValueId,
-    pub dense: Dense,
-}
 
 impl Group<'_> {
     pub fn depthwise(

@@ -1,11 +1,10 @@
 //! What the weights decide, decided once: batch-norm folded into the convolutions, weights packed, sums fused.
 
-use super::depthwise::Expand;
+use super::dense::{Dense, Expand};
 use crate::aligned::Aligned;
 use crate::border::tap_major;
 use crate::graph::Activation;
 use crate::kernels::cosine::normalise;
-use crate::kernels::gemm::{pack, packed_len};
 use crate::kernels::simd::Isa;
 use crate::program::*;
 use crate::weights::Weights;
@@ -48,28 +47,6 @@ pub enum Folded {
         head: Cosine,
         unit: Vec<f32>,
     },
-}
-
-/// `act(x B + bias)`: what a convolution does to its windows and a small layer to its inputs.
-#[derive(Debug)]
-pub struct Dense {
-    /// Inputs, rows of B.
-    pub k: usize,
-    /// Outputs, columns of B.
-    pub n: usize,
-    /// B, packed.
-    pub panels: Aligned,
-    pub bias: Vec<f32>,
-    pub act: Activation,
-}
-
-impl Dense {
-    fn new(isa: Isa, k: usize, at: impl Fn(usize, usize) -> f32, bias: Vec<f32>, act: Activation) -> Self {
-        let n = bias.len();
-        let mut panels = Aligned::zeros(packed_len(isa, k, n));
-        pack(isa, k, n, at, &mut panels);
-        Self { k, n, panels, bias, act }
-    }
 }
 
 /// Scale and shift of a value's batch-norm with its running statistics.

@@ -1,7 +1,8 @@
 //! A few images on their way through one segment of an inference plan.
 
 use super::InferPlan;
-use super::fold::{Dense, Folded};
+use super::dense::Dense;
+use super::fold::Folded;
 use super::segment::{Segment, Slot};
 use crate::graph::Shape;
 use crate::kernels::cosine::{logits, normalise};

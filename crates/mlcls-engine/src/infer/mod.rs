@@ -4,6 +4,7 @@
 //! small maps and many weights: a few images together, so that the weights are read once for all of them.
 
 mod conv;
+mod dense;
 mod depthwise;
 mod fold;
 mod group;

@@ -4,6 +4,7 @@ mod conv;
 mod cosine;
 mod depthwise;
 mod join;
+mod kind;
 mod map;
 mod places;
 mod squeeze;
@@ -21,7 +22,8 @@ use crate::kernels::simd::Isa;
 use crate::parallel::{for_each, in_pool};
 use crate::profile::{self, Clock, Profile, StageProfile, Way};
 use crate::program::{Norm, Program, Stage};
-pub use map::{ArenaKind, ArenaMap, ArenaPiece};
+pub use kind::ArenaKind;
+pub use map::{ArenaMap, ArenaPiece};
 use places::Places;
 use step::{Step, norm_backward, norm_forward, norm_identity};
 

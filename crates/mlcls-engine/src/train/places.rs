@@ -1,6 +1,6 @@
 //! Where everything of a training step lies in the arena.
 
-use super::map::ArenaKind;
+use super::kind::ArenaKind;
 use crate::arena::{Wish, place};
 use crate::kernels::gemm::packed_len;
 use crate::kernels::rows::GATED_SUMS;
