@@ -11,6 +11,7 @@ use crate::graph::{Activation, Shape};
 use crate::kernels::depthwise::{Lines, Start, stencil};
 use crate::kernels::gemm::{Product, gemm, panel_width};
 use crate::kernels::rows::{self, Apply};
+use crate::kernels::simd::Isa;
 use crate::parallel::Scratch;
 use crate::program::*;
 
@@ -90,7 +91,7 @@ impl Group<'_> {
 
 /// Brings `lines` of the input, of which `src` holds one image, into a band: these channels of it, `panel_width` apart.
 fn fill(
-    isa: crate::kernels::simd::Isa,
+    isa: Isa,
     dw: &Depthwise,
     expand: Option<&Expand>,
     channels: Range<usize>,

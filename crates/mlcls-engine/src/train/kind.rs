@@ -22,7 +22,7 @@ pub enum ArenaKind {
 }
 
 impl ArenaKind {
-    /// Every kind, in the order of [`ArenaMap::kinds`].
+    /// Every kind, in the order of [`ArenaMap::kinds`](crate::ArenaMap::kinds).
     pub const ALL: [Self; 8] = [
         Self::Value,
         Self::Gradient,
