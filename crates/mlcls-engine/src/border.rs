@@ -10,9 +10,9 @@ use crate::kernels::simd::Isa;
 /// Elements of an input tile and its output tile: with a panel of weights they stay in a 1 MiB second-level cache.
 const TILE: usize = 112 << 10;
 
-/// Rows of a tile: a multiple of every micro-kernel's rows where it can be.
-pub fn tile_rows(k: usize, n: usize) -> usize {
-    (TILE / (k + n)).clamp(12, 240) / 12 * 12
+/// Rows of a tile where every row takes `elements`: a multiple of every micro-kernel's rows where it can be.
+pub fn tile_rows(elements: usize) -> usize {
+    (TILE / elements).clamp(12, 240) / 12 * 12
 }
 
 /// Where element `i` of a weight `[out, tap, in]` lies in timm's `[out, in, tap]`.

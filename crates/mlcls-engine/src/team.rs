@@ -39,10 +39,15 @@ impl Ticket {
         self.0 >> (2 * Self::BITS)
     }
 
+    /// Parts that were taken.
+    fn taken(self) -> usize {
+        (self.0 & Self::MASK) as usize
+    }
+
     /// The part to take, if one is left.
     fn part(self) -> Option<usize> {
-        let (parts, next) = (self.0 >> Self::BITS & Self::MASK, self.0 & Self::MASK);
-        (next < parts).then_some(next as usize)
+        let parts = (self.0 >> Self::BITS & Self::MASK) as usize;
+        (self.taken() < parts).then_some(self.taken())
     }
 }
 
@@ -65,13 +70,13 @@ impl Team {
                 self.0.ticket.store(Ticket::CLOSED.0, Ordering::Release);
             }
         }
+        let leading = &team;
         rayon::in_place_scope(|scope| {
-            let close = Close(&team);
+            let _close = Close(leading);
             for _ in 1..threads {
-                scope.spawn(|_| close.0.help());
+                scope.spawn(move |_| leading.help());
             }
-            let close = Close(&team);
-            f(close.0)
+            f(leading)
         })
     }
 
@@ -90,9 +95,23 @@ impl Team {
         self.job.store((&raw mut job).cast(), Ordering::Relaxed);
         let last = Ticket(self.ticket.load(Ordering::Relaxed));
         self.ticket.store(Ticket::first(last.number() + 1, parts).0, Ordering::Release);
+        // Also when a part panics on this thread, `f` must stay until the helpers are done with theirs.
+        struct Finish<'a>(&'a Team);
+        impl Drop for Finish<'_> {
+            fn drop(&mut self) {
+                self.0.finish();
+            }
+        }
+        let _finish = Finish(self);
         while self.take() {}
+    }
+
+    /// Gives out no more parts of the loop, and waits until those that were given out are done.
+    fn finish(&self) {
+        let number = Ticket(self.ticket.load(Ordering::Relaxed)).number();
+        let last = Ticket(self.ticket.swap(Ticket::first(number, 0).0, Ordering::AcqRel));
         let mut wait = Wait::default();
-        while self.done.load(Ordering::Acquire) < parts {
+        while self.done.load(Ordering::Acquire) < last.taken() {
             wait.a_little();
         }
     }
@@ -172,6 +191,28 @@ mod tests {
             run();
             pool.install(run);
         }
+    }
+
+    #[test]
+    fn a_leader_that_panics_waits_for_its_helpers() {
+        let (started, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let leader = std::thread::current().id();
+        let outcome = std::panic::catch_unwind(|| {
+            Team::lead(3, |team| {
+                let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    team.for_each(1000, |_| {
+                        started.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(std::time::Duration::from_micros(200));
+                        ended.fetch_add(1, Ordering::Relaxed);
+                        assert!(std::thread::current().id() != leader, "the leader's own part");
+                    });
+                }));
+                // Nobody is inside the loop any more.
+                assert_eq!(started.load(Ordering::SeqCst), ended.load(Ordering::SeqCst));
+                seen.unwrap();
+            });
+        });
+        assert!(outcome.is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Convolutions over all channels and small dense layers: products whose rows are pixels or images.
 
+use std::ops::Range;
+
 use super::dense::Dense;
 use super::group::Group;
 use super::split::Split;
@@ -18,70 +20,56 @@ impl Group<'_> {
         match &conv.src {
             Source::View(v) if conv.window.is_point() => {
                 let x = self.value(v.value, conv.input.len());
-                match gate {
-                    None => self.dense(self.images * pixels, x, dense, residual, out),
-                    Some(gate) => self.gated(pixels, x, self.value(gate, cin), dense, residual, out),
-                }
+                self.dense(pixels, x, gate.map(|g| self.value(g, cin)), dense, residual, out);
             }
             _ => (0..self.images).for_each(|image| self.windows(conv, dense, gate, residual, out, image)),
         }
     }
 
-    /// `out = act(x B + bias) + residual` for `rows` rows of `x`.
+    /// `out = act(x B + bias) + residual` for every image's `pixels` rows of `x`, multiplied by the image's gate where there is
+    /// one.
     pub fn dense(
-        &self,
-        rows: usize,
-        x: &[f32],
-        dense: &Dense,
-        residual: Option<Shared<f32>>,
-        out: Shared<f32>,
-    ) {
-        let (k, n) = (dense.k, dense.n);
-        let split = Split::new(self.plan.isa, self.spread(), rows, 1, k + n, n, true);
-        self.split(split.parts(), |part| {
-            let (rows, cols) = split.part(part);
-            let x = x[rows.start * k..].as_ptr();
-            let product = dense.product(rows.len(), cols.clone(), x, out.at(rows.start * n + cols.start));
-            let residual = residual.map(|r| r.at(rows.start * n + cols.start));
-            // SAFETY: these rows of the input, these rows and columns of the output and of the residual.
-            unsafe { finished(self, &product, rows.len(), dense.act, residual) };
-        });
-    }
-
-    /// The same, with the rows of each image multiplied by its gate.
-    fn gated(
         &self,
         pixels: usize,
         x: &[f32],
-        gate: &[f32],
+        gate: Option<&[f32]>,
         dense: &Dense,
         residual: Option<Shared<f32>>,
         out: Shared<f32>,
     ) {
         let (k, n) = (dense.k, dense.n);
-        let mut zeros = Scratch::take(k);
-        zeros.fill(0.0);
-        let zeros = &zeros[..];
-        let split = Split::new(self.plan.isa, self.spread(), self.images * pixels, 1, k + n, n, false);
+        let split =
+            Split::new(self.plan.isa, self.spread(), self.images * pixels, 1, k + n, n, gate.is_none());
         self.split(split.parts(), |part| {
             let (rows, cols) = split.part(part);
-            let mut tile = Scratch::take(rows.len() * k);
-            let mut row = rows.start;
-            while row < rows.end {
-                let image = row / pixels;
-                let end = rows.end.min((image + 1) * pixels);
-                let load = scale_by(&gate[image * k..][..k], zeros);
-                let (dst, src) = (tile[(row - rows.start) * k..].as_mut_ptr(), x[row * k..].as_ptr());
-                // SAFETY: rows of one image, which the tile and the input hold.
-                unsafe { rows::activate(self.plan.isa, dst, src, end - row, k, &load) };
-                row = end;
+            let mut tile = Scratch::take(if gate.is_some() { rows.len() * k } else { 0 });
+            let mut from = x[rows.start * k..].as_ptr();
+            if let Some(gate) = gate {
+                self.multiply(x, gate, pixels, rows.clone(), &mut tile);
+                from = tile.as_ptr();
             }
-            let c = out.at(rows.start * n + cols.start);
-            let product = dense.product(rows.len(), cols.clone(), tile.as_ptr(), c);
-            let residual = residual.map(|r| r.at(rows.start * n + cols.start));
-            // SAFETY: the tile's rows, these rows and columns of the output and of the residual.
-            unsafe { finished(self, &product, rows.len(), dense.act, residual) };
+            let at = rows.start * n + cols.start;
+            let product = dense.product(rows.len(), cols, from, out.at(at));
+            // SAFETY: these rows of the input or the tile, these rows and columns of the output and of the residual.
+            unsafe { finished(self, &product, rows.len(), dense.act, residual.map(|r| r.at(at))) };
         });
+    }
+
+    /// These rows of `x`, each multiplied by its image's gate, into `tile`.
+    fn multiply(&self, x: &[f32], gate: &[f32], pixels: usize, rows: Range<usize>, tile: &mut [f32]) {
+        let k = gate.len() / self.images;
+        let mut zeros = Scratch::take(k);
+        zeros.fill(0.0);
+        let mut row = rows.start;
+        while row < rows.end {
+            let image = row / pixels;
+            let end = rows.end.min((image + 1) * pixels);
+            let load = scale_by(&gate[image * k..][..k], &zeros);
+            let (dst, src) = (tile[(row - rows.start) * k..].as_mut_ptr(), x[row * k..].as_ptr());
+            // SAFETY: rows of one image, which the tile and the input hold.
+            unsafe { rows::activate(self.plan.isa, dst, src, end - row, k, &load) };
+            row = end;
+        }
     }
 
     /// A convolution that reads its windows from one image with a border of zeros.

@@ -8,7 +8,7 @@ use super::group::Group;
 use crate::aligned::Aligned;
 use crate::border::{Band, input_rows, window_taps};
 use crate::graph::{Activation, Shape};
-use crate::kernels::depthwise::{Lines, Start, stencil};
+use crate::kernels::depthwise::{Lines, Start, Tap, stencil};
 use crate::kernels::gemm::{Product, gemm, panel_width};
 use crate::kernels::rows::{self, Apply};
 use crate::kernels::simd::Isa;
@@ -39,7 +39,7 @@ impl Group<'_> {
         let (blocks, strip) = (c.div_ceil(width), self.strip(dw, width));
         let strips = dw.output.h.div_ceil(strip);
         let taps = window_taps(&dw.window, Shape { c: width, ..dw.input });
-        let taps: Vec<_> = (0..).zip(taps).map(|(t, tap)| tap.with_weight(t * c)).collect();
+        let taps: Vec<_> = (0..).zip(taps).map(|(t, tap)| Tap { weight: t * c, ..tap }).collect();
         self.split(self.images * blocks * strips, |part| {
             let (image, block) = (part / (blocks * strips), part / strips % blocks);
             let first = part % strips * strip;

@@ -141,8 +141,8 @@ impl Group<'_> {
         let mut pooled = Scratch::take(n * reduce.k);
         let mut hidden = Scratch::take(n * expand.k);
         self.mean(se.src.value, se.input, Shared::new(pooled.as_mut_ptr()));
-        let (gate, none) = (self.pointer(out, se.input.c), None);
-        self.dense(n, &pooled, reduce, none, Shared::new(hidden.as_mut_ptr()));
-        self.dense(n, &hidden, expand, none, gate);
+        let gate = self.pointer(out, se.input.c);
+        self.dense(1, &pooled, None, reduce, None, Shared::new(hidden.as_mut_ptr()));
+        self.dense(1, &hidden, None, expand, None, gate);
     }
 }

@@ -31,7 +31,7 @@ impl Split {
         in_place: bool,
     ) -> Self {
         let unit = if line == 1 { 12 } else { line };
-        let tile = if line == 1 { tile_rows(pixel - cout, cout) } else { tile_lines(pixel, line) * line };
+        let tile = if line == 1 { tile_rows(pixel) } else { tile_lines(pixel, line) * line };
         // As even as can be: a short last tile reads all weights for few rows.
         let even = |rows: usize, parts: usize| rows.div_ceil(parts).next_multiple_of(unit).min(rows);
         let (rows, cols) = match spread {

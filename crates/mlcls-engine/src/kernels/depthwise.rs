@@ -17,13 +17,6 @@ pub struct Tap {
     pub weight: usize,
 }
 
-impl Tap {
-    /// The same tap with its weights elsewhere.
-    pub fn with_weight(self, weight: usize) -> Self {
-        Self { weight, ..self }
-    }
-}
-
 /// Lines of outputs of a stencil.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines {

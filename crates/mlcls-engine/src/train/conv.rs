@@ -90,7 +90,7 @@ pub fn backward(step: &Step, conv: &Conv, stage: usize, grads: &mut [f32]) {
         if let Some(t) = &target {
             t.begin(p, 0);
         }
-        let most = tile_rows(k, cout).max(tile_lines(k + cout, conv.output.w) * conv.output.w);
+        let most = tile_rows(k + cout).max(tile_lines(k + cout, conv.output.w) * conv.output.w);
         let mut dy_tile = Scratch::take(if whole { 0 } else { most * cout });
         let mut col_tile = Scratch::take(if conv.window.is_point() { 0 } else { most * k });
         let mut border = Border::new(conv, target.is_some());
@@ -240,7 +240,7 @@ fn for_tiles(
     let (cin, out_pixels) = (conv.input.c, conv.output.pixels());
     if let (Source::View(view), true) = (&conv.src, conv.window.is_point()) {
         let src = step.value(view.value);
-        let rows = tile_rows(cin, conv.output.c);
+        let rows = tile_rows(cin + conv.output.c);
         let mut run = |from: usize, to: usize, image: usize| {
             let load = step.load(view, image);
             let forgets = load.is_some() && keep.is_none();
