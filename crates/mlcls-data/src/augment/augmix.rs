@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt};
 
+use super::floor::floor_byte;
 use super::ops::{Op, OpKind};
 use super::rng::uniform;
 use crate::image::Rgb;
@@ -70,19 +71,31 @@ impl AugMix {
 impl AugMixPlan {
     /// Changes the image in place. The sum is taken in single precision, cut to 0..=255 and truncated.
     pub fn apply(&self, image: &mut Rgb) {
-        let mut mixed: Vec<f32> = image.data().iter().map(|&v| (1.0 - self.mix) * f32::from(v)).collect();
-        for chain in &self.chains {
-            let mut changed = image.clone();
-            for op in &chain.ops {
-                op.apply(&mut changed);
+        let changed: Vec<(f32, Rgb)> = self.chains.iter().map(|chain| self.changed(chain, image)).collect();
+        // Piece by piece, so that the sums stay in the processor's nearest cache.
+        let mut sums = [0.0; 1024];
+        for (i, out) in image.data_mut().chunks_mut(sums.len()).enumerate() {
+            let sums = &mut sums[..out.len()];
+            for (sum, &value) in sums.iter_mut().zip(&*out) {
+                *sum = (1.0 - self.mix) * f32::from(value);
             }
-            let weight = self.mix * chain.weight;
-            for (sum, &value) in mixed.iter_mut().zip(changed.data()) {
-                *sum += weight * f32::from(value);
+            for (weight, changed) in &changed {
+                for (sum, &value) in sums.iter_mut().zip(&changed.data()[i * 1024..]) {
+                    *sum += weight * f32::from(value);
+                }
+            }
+            for (out, &sum) in out.iter_mut().zip(&*sums) {
+                *out = floor_byte(sum);
             }
         }
-        for (out, &sum) in image.data_mut().iter_mut().zip(&mixed) {
-            *out = sum as u8; // `as` cuts and truncates.
+    }
+
+    /// What a chain makes of the image, and its part in the result.
+    fn changed(&self, chain: &AugMixChain, image: &Rgb) -> (f32, Rgb) {
+        let mut changed = image.clone();
+        for op in &chain.ops {
+            op.apply(&mut changed);
         }
+        (self.mix * chain.weight, changed)
     }
 }

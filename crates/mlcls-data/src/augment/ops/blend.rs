@@ -1,12 +1,20 @@
 //! Mixing an image with a plainer version of itself, as Pillow's `ImageEnhance` does.
 
+use super::look_up::look_up;
+use crate::augment::floor::floor_byte;
 use crate::image::Rgb;
 
 /// `plain + factor * (value - plain)`, cut to 0..=255 and truncated, in single precision.
 #[inline]
-pub(super) fn blend(plain: u8, value: u8, factor: f32) -> u8 {
-    // `as` saturates and truncates.
-    (f32::from(plain) + factor * (f32::from(value) - f32::from(plain))) as u8
+fn blend(plain: u8, value: u8, factor: f32) -> u8 {
+    floor_byte(f32::from(plain) + factor * (f32::from(value) - f32::from(plain)))
+}
+
+/// Blends each value with the plain one at its place.
+pub(super) fn blend_rows(plain: &[u8], values: &mut [u8], factor: f32) {
+    for (value, &plain) in values.iter_mut().zip(plain) {
+        *value = blend(plain, *value, factor);
+    }
 }
 
 /// Luma with the weights of ITU-R 601 in 16 fractional bits, rounded.
@@ -18,9 +26,8 @@ fn grey(pixel: &[u8; 3]) -> u8 {
 
 /// Blends every value with the same plain one.
 fn blend_all(image: &mut Rgb, plain: u8, factor: f32) {
-    for value in image.data_mut() {
-        *value = blend(plain, *value, factor);
-    }
+    let table = std::array::from_fn(|value| blend(plain, value as u8, factor));
+    look_up(image, &[table; 3]);
 }
 
 pub(super) fn brightness(image: &mut Rgb, factor: f32) {
@@ -35,9 +42,12 @@ pub(super) fn contrast(image: &mut Rgb, factor: f32) {
 }
 
 pub(super) fn color(image: &mut Rgb, factor: f32) {
-    let (pixels, _) = image.data_mut().as_chunks_mut::<3>();
-    for pixel in pixels {
-        let grey = grey(pixel);
-        *pixel = pixel.map(|value| blend(grey, value, factor));
+    let stride = image.stride();
+    let mut plain = vec![0; stride];
+    for row in image.data_mut().chunks_exact_mut(stride) {
+        for (plain, pixel) in plain.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
+            *plain = [grey(pixel); 3];
+        }
+        blend_rows(&plain, row, factor);
     }
 }
