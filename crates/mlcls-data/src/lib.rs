@@ -41,6 +41,8 @@ pub mod augment;
 mod check;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod formats;
 mod image;
 mod loader;
