@@ -1,12 +1,15 @@
-//! `mlcls data`: what can be done with data sets besides training on them.
+//! `mlcls data`: fetch a data set, look at it, mend it, bring it into another form. One file per verb.
 
+mod convert;
 mod fetch;
+mod source;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Subcommand;
 
-/// Fetch data sets.
+/// Fetch a data set, look at it, mend it, bring it into another form.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -16,11 +19,13 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Fetch(fetch::Args),
+    Convert(convert::Args),
 }
 
 /// The command.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args),
+        Command::Convert(args) => convert::run(args),
     }
 }
