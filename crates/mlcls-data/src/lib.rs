@@ -44,6 +44,9 @@ mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 mod formats;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod loader;
 mod summary;
