@@ -44,6 +44,7 @@ mod error;
 mod formats;
 mod image;
 mod loader;
+mod resplit;
 mod split_distance;
 mod stratify;
 mod summary;
@@ -57,6 +58,7 @@ pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
+pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
 pub use self::split_distance::{SplitDistance, split_distance};
 pub use self::stratify::{StratifyError, stratify};
 pub use self::summary::{SplitSummary, Summary};
