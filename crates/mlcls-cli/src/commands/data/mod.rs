@@ -2,6 +2,7 @@
 
 mod convert;
 mod source;
+mod split;
 
 use std::process::ExitCode;
 
@@ -18,11 +19,13 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Args),
+    Split(split::Args),
 }
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Convert(args) => convert::run(args),
+        Command::Split(args) => split::run(args),
     }
 }
