@@ -46,6 +46,7 @@ mod image;
 mod loader;
 mod resplit;
 mod split_distance;
+mod stats;
 mod stratify;
 mod summary;
 
@@ -60,5 +61,6 @@ pub use self::image::{
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
 pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
 pub use self::split_distance::{SplitDistance, split_distance};
+pub use self::stats::{Cooccurrence, Drift, ImageSize, ImageSizes, Quantiles, Stats};
 pub use self::stratify::{StratifyError, stratify};
 pub use self::summary::{SplitSummary, Summary};

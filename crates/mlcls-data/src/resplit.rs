@@ -49,13 +49,18 @@ pub enum ResplitError {
     #[error(transparent)]
     Partition(#[from] StratifyError),
     /// A new split has the name of one that is kept.
-    #[error("the new split `{name}` would have the name of one that is kept; pool `{name}` too, or leave the new one out")]
+    #[error(
+        "the new split `{name}` would have the name of one that is kept; pool `{name}` too, or leave the new one out"
+    )]
     NameTaken {
         /// The name.
         name: String,
     },
     /// The pool has too few images for a split to get any.
-    #[error("no image is left for {}: {images} in the pool are too few for these fractions and groups", some_of(parts))]
+    #[error(
+        "no image is left for {}: {images} in the pool are too few for these fractions and groups",
+        some_of(parts)
+    )]
     EmptyPart {
         /// The splits without an image.
         parts: Vec<String>,
@@ -94,11 +99,7 @@ impl Dataset {
     ///
     /// # Errors
     /// See [`ResplitError`].
-    pub fn resplit(
-        &self,
-        options: &ResplitOptions,
-        groups: &[Vec<usize>],
-    ) -> Result<Resplit, ResplitError> {
+    pub fn resplit(&self, options: &ResplitOptions, groups: &[Vec<usize>]) -> Result<Resplit, ResplitError> {
         for name in &options.from {
             self.require_split(name)?;
         }
@@ -117,11 +118,8 @@ impl Dataset {
         let parts = stratify(&states, &together.groups, &fractions, options.seed)?;
         let ids = unique_ids(pool.iter().map(|i| all[*i]));
         let mut splits: Vec<Split> = self.splits.iter().filter(|s| !pooled(&s.name)).cloned().collect();
-        let mut new: Vec<Split> = options
-            .parts
-            .iter()
-            .map(|(name, _)| Split { name: name.clone(), items: Vec::new() })
-            .collect();
+        let mut new: Vec<Split> =
+            options.parts.iter().map(|(name, _)| Split { name: name.clone(), items: Vec::new() }).collect();
         for ((&i, id), &part) in pool.iter().zip(ids).zip(&parts) {
             new[part].items.push(Item { id, ..all[i].1.clone() });
         }
@@ -186,8 +184,7 @@ fn together(
     for (i, (split, _)) in all.iter().enumerate().filter(|(_, (split, _))| !pooled.contains(&*split.name)) {
         kept.entry(joined.root(i)).or_insert(&split.name);
     }
-    let astride =
-        pool.iter().filter_map(|&i| Some((i, (*kept.get(&joined.root(i))?).to_owned()))).collect();
+    let astride = pool.iter().filter_map(|&i| Some((i, (*kept.get(&joined.root(i))?).to_owned()))).collect();
     Ok(Together { groups: members.into_values().filter(|group| group.len() > 1).collect(), astride })
 }
 

@@ -119,7 +119,10 @@ fn unsound_requests_are_refused() {
     }
     let error = |groups: &[Vec<usize>]| stratify(&rows, groups, &[1.0], 0).unwrap_err().to_string();
     assert_eq!(error(&[vec![0], vec![4]]), "group 1 names item 4, which is not there; there are 4 items");
-    assert_eq!(error(&[vec![1], vec![2, 1]]), "group 1 names item 1, which is named before; there are 4 items");
+    assert_eq!(
+        error(&[vec![1], vec![2, 1]]),
+        "group 1 names item 1, which is named before; there are 4 items"
+    );
     assert_eq!(stratify::<[LabelState; 0]>(&[], &[], &[0.5, 0.5], 0).unwrap(), [0usize; 0]);
 }
 

@@ -3,6 +3,7 @@
 mod convert;
 mod source;
 mod split;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub struct Args {
 enum Command {
     Convert(convert::Args),
     Split(split::Args),
+    Stats(stats::Args),
 }
 
 /// The command.
@@ -27,5 +29,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Convert(args) => convert::run(args),
         Command::Split(args) => split::run(args),
+        Command::Stats(args) => stats::run(args),
     }
 }
