@@ -1,5 +1,6 @@
 //! AugMix: the image mixed with several randomly changed versions of itself.
 
+use multiversion::multiversion;
 use rand::{Rng, RngExt};
 
 use super::floor::floor_byte;
@@ -73,20 +74,15 @@ impl AugMixPlan {
     pub fn apply(&self, image: &mut Rgb) {
         let changed: Vec<(f32, Rgb)> = self.chains.iter().map(|chain| self.changed(chain, image)).collect();
         // Piece by piece, so that the sums stay in the processor's nearest cache.
-        let mut sums = [0.0; 1024];
-        for (i, out) in image.data_mut().chunks_mut(sums.len()).enumerate() {
+        let mut sums = [0.0; PIECE];
+        for (i, out) in image.data_mut().chunks_mut(PIECE).enumerate() {
             let sums = &mut sums[..out.len()];
-            for (sum, &value) in sums.iter_mut().zip(&*out) {
-                *sum = (1.0 - self.mix) * f32::from(value);
-            }
+            sums.fill(0.0);
+            add(1.0 - self.mix, out, sums);
             for (weight, changed) in &changed {
-                for (sum, &value) in sums.iter_mut().zip(&changed.data()[i * 1024..]) {
-                    *sum += weight * f32::from(value);
-                }
+                add(*weight, &changed.data()[i * PIECE..], sums);
             }
-            for (out, &sum) in out.iter_mut().zip(&*sums) {
-                *out = floor_byte(sum);
-            }
+            floor(sums, out);
         }
     }
 
@@ -97,5 +93,22 @@ impl AugMixPlan {
             op.apply(&mut changed);
         }
         (self.mix * chain.weight, changed)
+    }
+}
+
+/// Values that are mixed at once.
+const PIECE: usize = 1024;
+
+#[multiversion(targets = "simd")]
+fn add(weight: f32, values: &[u8], sums: &mut [f32]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += weight * f32::from(value);
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn floor(sums: &[f32], out: &mut [u8]) {
+    for (out, &sum) in out.iter_mut().zip(sums) {
+        *out = floor_byte(sum);
     }
 }

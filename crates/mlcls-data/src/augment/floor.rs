@@ -1,7 +1,7 @@
 //! Single precision to bytes.
 
 /// `value` cut to 0..=255 and truncated, NaN as 0: what `as u8` gives, in operations that vectorise (that one does not).
-#[inline]
+#[inline(always)]
 pub(super) fn floor_byte(value: f32) -> u8 {
     // The last bit of numbers from here on is 1, so that adding it rounds, and the lowest byte is the whole number.
     const WHOLE: f32 = 8_388_608.0;

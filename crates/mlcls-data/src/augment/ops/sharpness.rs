@@ -1,5 +1,7 @@
 //! Mixing an image with a smoothed version of itself.
 
+use multiversion::multiversion;
+
 use super::blend::blend_rows;
 use crate::image::Rgb;
 
@@ -17,15 +19,21 @@ pub(super) fn sharpness(image: &mut Rgb, factor: f32) {
     let mut smooth = vec![0; stride - 6];
     for y in 1..height.saturating_sub(1) {
         let (above, middle, below) = (row(y - 1), row(y), row(y + 1));
-        for (((column, &a), &b), &c) in columns.iter_mut().zip(above).zip(middle).zip(below) {
-            *column = u16::from(a) + u16::from(b) + u16::from(c);
-        }
-        let three = columns.iter().zip(&columns[3..]).zip(&columns[6..]);
-        for ((smooth, ((left, here), right)), &centre) in smooth.iter_mut().zip(three).zip(&middle[3..]) {
-            let sum = left + here + right + 4 * u16::from(centre);
-            *smooth = ((2 * sum + 13) / 26) as u8;
-        }
+        smooth_row([above, middle, below], &mut columns, &mut smooth);
         let out = &mut image.data_mut()[y * stride..][3..stride - 3];
         blend_rows(&smooth, out, factor);
+    }
+}
+
+/// The smoothed pixels of the middle row but the first and the last; `columns` is for the sums of three.
+#[multiversion(targets = "simd")]
+fn smooth_row([above, middle, below]: [&[u8]; 3], columns: &mut [u16], out: &mut [u8]) {
+    for (((column, &a), &b), &c) in columns.iter_mut().zip(above).zip(middle).zip(below) {
+        *column = u16::from(a) + u16::from(b) + u16::from(c);
+    }
+    let three = columns.iter().zip(&columns[3..]).zip(&columns[6..]);
+    for ((out, ((left, here), right)), &centre) in out.iter_mut().zip(three).zip(&middle[3..]) {
+        let sum = left + here + right + 4 * u16::from(centre);
+        *out = ((2 * sum + 13) / 26) as u8;
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Shears and shifts along one axis are all that is needed, and there each row (or column) has one shift.
 
+use multiversion::multiversion;
+
 use crate::image::Rgb;
 
 /// A position of 10 fractional bits is rounded to these 5.
@@ -17,10 +19,13 @@ fn split(shift: f64) -> (isize, u8) {
     ((position >> MIX_BITS) as isize, (position & (one - 1)) as u8)
 }
 
-#[inline]
-fn mix(a: u8, b: u8, fraction: u8) -> u8 {
-    let (a, b, fraction, one) = (u16::from(a), u16::from(b), u16::from(fraction), u16::from(MIX_ONE));
-    ((a * (one - fraction) + b * fraction + one / 2) >> MIX_BITS) as u8
+/// Each value of `a` with the one of `b`, by the fraction at its place.
+#[multiversion(targets = "simd")]
+fn mix(a: &[u8], b: &[u8], fractions: &[u8], out: &mut [u8]) {
+    for (((out, &a), &b), &fraction) in out.iter_mut().zip(a).zip(b).zip(fractions) {
+        let (a, b, fraction, one) = (u16::from(a), u16::from(b), u16::from(fraction), u16::from(MIX_ONE));
+        *out = ((a * (one - fraction) + b * fraction + one / 2) >> MIX_BITS) as u8;
+    }
 }
 
 /// Row y is read `shift(y)` pixels further right.
@@ -29,6 +34,7 @@ pub(super) fn shift_rows(image: &mut Rgb, shift: impl Fn(f64) -> f64) {
     let width = image.width() as isize;
     // The pixels from the shifted position on: one more than a row has, to mix with the next.
     let mut moved = vec![0u8; stride + 3];
+    let mut fractions = vec![0; stride];
     for (y, row) in image.data_mut().chunks_exact_mut(stride).enumerate() {
         let (whole, fraction) = split(shift(y as f64));
         let whole = whole.clamp(-width - 1, width);
@@ -39,9 +45,8 @@ pub(super) fn shift_rows(image: &mut Rgb, shift: impl Fn(f64) -> f64) {
         if len > 0 {
             moved[target..][..len].copy_from_slice(&row[start..][..len]);
         }
-        for ((out, &a), &b) in row.iter_mut().zip(&moved).zip(&moved[3..]) {
-            *out = mix(a, b, fraction);
-        }
+        fractions.fill(fraction);
+        mix(&moved, &moved[3..], &fractions, row);
     }
 }
 
@@ -82,8 +87,6 @@ pub(super) fn shift_columns(image: &mut Rgb, shift: impl Fn(f64) -> f64) {
     debug_assert_eq!(x, width);
     for (y, row) in image.data_mut().chunks_exact_mut(stride).enumerate() {
         let (a, b) = (&moved[y * moved_stride..][..stride], &moved[(y + 1) * moved_stride..][..stride]);
-        for (((out, &a), &b), &fraction) in row.iter_mut().zip(a).zip(b).zip(&fractions) {
-            *out = mix(a, b, fraction);
-        }
+        mix(a, b, &fractions, row);
     }
 }

@@ -4,6 +4,8 @@
 //! rounded to 11 bits. Rows are resized horizontally to 32-bit values first and kept, as the next output row
 //! often needs the same ones; two of them are then mixed vertically.
 
+use multiversion::multiversion;
+
 use super::Source;
 
 const WEIGHT_ONE: f32 = 2048.0;
@@ -35,7 +37,7 @@ pub(super) fn resize(source: &Source, width: usize, height: usize, out: &mut [u8
         for (slot, y) in [(&mut upper, tap.first), (&mut lower, tap.second)] {
             if slot.0 != y {
                 neighbours.gather(source.row(y), &columns.first);
-                neighbours.mix(&columns.weights, &mut slot.1);
+                mix_neighbours([&neighbours.first, &neighbours.second], &columns.weights, &mut slot.1);
                 slot.0 = y;
             }
         }
@@ -131,19 +133,21 @@ impl Neighbours {
             i += 3;
         }
     }
+}
 
-    /// The mixed row, 15 bits per value.
-    fn mix(&self, weights: &[Vec<i16>; 2], out: &mut [i16]) {
-        let pixels = self.first.iter().zip(&self.second);
-        let weights = weights[0].iter().zip(&weights[1]);
-        for ((out, (&a, &b)), (&w0, &w1)) in out.iter_mut().zip(pixels).zip(weights) {
-            let sum = i32::from(a) * i32::from(w0) + i32::from(b) * i32::from(w1);
-            *out = (sum >> DROPPED) as i16;
-        }
+/// The mixed row, 15 bits per value.
+#[multiversion(targets = "simd")]
+fn mix_neighbours([first, second]: [&[u8]; 2], weights: &[Vec<i16>; 2], out: &mut [i16]) {
+    let pixels = first.iter().zip(second);
+    let weights = weights[0].iter().zip(&weights[1]);
+    for ((out, (&a, &b)), (&w0, &w1)) in out.iter_mut().zip(pixels).zip(weights) {
+        let sum = i32::from(a) * i32::from(w0) + i32::from(b) * i32::from(w1);
+        *out = (sum >> DROPPED) as i16;
     }
 }
 
 /// The shifts drop bits where OpenCV's do, so that the result is the same to the bit.
+#[multiversion(targets = "simd")]
 fn mix_rows(rows: [&[i16]; 2], weights: &[Vec<i16>; 2], out: &mut [u8]) {
     let high = |value: i16, weight: i16| ((i32::from(value) * i32::from(weight)) >> 16) as i16;
     let rows = rows[0].iter().zip(rows[1]);
