@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{
-    READERS, ReadOptions, Reader, check_items, ids_of_paths, is_image_name, usual_split,
-};
+use super::{READERS, ReadOptions, Reader, check_items, ids_of_paths, is_image_name, usual_split};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
 use crate::error::{Error, count, some_of};
 
@@ -184,11 +182,11 @@ fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
             folders.push((split.to_owned(), folder));
         }
         if !left_out.is_empty() {
-            notes.push(format!("folders beside the splits that are left out: {}", some_of(&left_out)));
+            notes.push(format!("left out beside the splits: {}", some_of(&left_out)));
         }
         if !content.images.is_empty() {
             let images = count(content.images.len(), "image", "images");
-            notes.push(format!("{images} beside the splits are left out"));
+            notes.push(format!("left out beside the splits: {images}"));
         }
     } else {
         folders.push(("all".to_owned(), root.to_owned()));
@@ -212,10 +210,15 @@ fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
     }
     notes.push(match several {
         0 => "no image lies in two label folders: every image has one label at most".to_owned(),
-        _ => format!("{} in several label folders, found by content", count(several, "image lies", "images lie")),
+        _ => format!(
+            "{} in several label folders, found by content",
+            count(several, "image lies", "images lie")
+        ),
     });
     if again > 0 {
-        notes.push(format!("{} of an image in the same folder are left out", count(again, "copy", "copies")));
+        let copies =
+            count(again, "copy of an image in its folder is", "copies of images in their folders are");
+        notes.push(format!("{copies} left out"));
     }
     if passed_over > 0 {
         notes.push(format!("passed over {} no images", count(passed_over, "file that is", "files that are")));
@@ -293,5 +296,9 @@ fn contents(files: &[(Option<String>, PathBuf)]) -> Vec<usize> {
         })
         .collect();
     let mut first: HashMap<blake3::Hash, usize> = HashMap::new();
-    hashes.iter().enumerate().map(|(i, hash)| hash.map_or(i, |hash| *first.entry(hash).or_insert(i))).collect()
+    hashes
+        .iter()
+        .enumerate()
+        .map(|(i, hash)| hash.map_or(i, |hash| *first.entry(hash).or_insert(i)))
+        .collect()
 }

@@ -167,12 +167,7 @@ fn ids_of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// Checks that a second annotation file lists the labels of the first.
-fn check_same_labels(
-    first: &Path,
-    labels: &[String],
-    second: &Path,
-    found: &[String],
-) -> Result<(), Error> {
+fn check_same_labels(first: &Path, labels: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
     if labels == found {
         return Ok(());
     }

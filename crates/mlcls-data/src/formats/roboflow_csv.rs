@@ -25,7 +25,9 @@ fn tables(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     let Ok(entries) = folder.read_dir() else { return Vec::new() };
     let mut tables: Vec<(&str, PathBuf)> = entries
         .flatten()
-        .filter_map(|entry| Some((usual_split(entry.file_name().to_str()?)?, entry.path().join("_classes.csv"))))
+        .filter_map(|entry| {
+            Some((usual_split(entry.file_name().to_str()?)?, entry.path().join("_classes.csv")))
+        })
         .filter(|(_, table)| table.is_file())
         .collect();
     tables.sort_by(|a, b| a.1.cmp(&b.1));

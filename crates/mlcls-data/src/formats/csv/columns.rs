@@ -10,14 +10,22 @@ use crate::formats::{is_image_name, usual_split};
 
 /// Names of a column of image paths.
 const PATHS: &[&str] = &[
-    "path", "image", "image_path", "img", "img_path", "filename", "file_name", "file", "image_name", "filepath",
+    "path",
+    "image",
+    "image_path",
+    "img",
+    "img_path",
+    "filename",
+    "file_name",
+    "file",
+    "image_name",
+    "filepath",
     "file_path",
 ];
 const IDS: &[&str] = &["id", "image_id", "img_id"];
 const SPLITS: &[&str] = &["split", "subset", "set", "fold", "phase", "partition", "usage"];
 /// Names of a column that holds the names of labels.
-const LISTS: &[&str] =
-    &["labels", "label", "tags", "tag", "classes", "class", "categories", "category"];
+const LISTS: &[&str] = &["labels", "label", "tags", "tag", "classes", "class", "categories", "category"];
 
 /// The columns of one table.
 ///
@@ -122,12 +130,10 @@ pub(super) fn open<'a>(file: &'a Path, text: &'a str) -> Result<Table<'a>, Error
             }
         }
     }
-    // The one that gives most columns, for the message on what is missing.
-    let tables = DELIMITERS.iter().filter_map(|delimiter| Table::new(file, text, *delimiter).ok());
-    match tables.reduce(|most, next| if next.header.len() > most.header.len() { next } else { most }) {
-        Some(table) => Ok(table),
-        None => Table::new(file, text, b','),
-    }
+    // The most frequent one, for the message on what is missing.
+    let header = text.lines().next().unwrap_or_default().as_bytes();
+    let frequent = |delimiter: &u8| header.iter().filter(|byte| *byte == delimiter).count();
+    Table::new(file, text, DELIMITERS.into_iter().rev().max_by_key(frequent).unwrap_or(b','))
 }
 
 /// Whether a table with this header can be taken for a data set without being named.
@@ -142,8 +148,7 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 fn no_paths(file: &Path, table: &Table, names: &[String]) -> Error {
-    let malformed =
-        |column, problem| Error::Malformed { file: file.to_owned(), line: 1, column, problem };
+    let malformed = |column, problem| Error::Malformed { file: file.to_owned(), line: 1, column, problem };
     if let Some(at) = table.header.iter().position(|name| is_image_name(name.trim())) {
         let problem = format!(
             "{} looks like an image, and a header is expected here; put a line such as `image,cat,dog` before it",
@@ -152,7 +157,7 @@ fn no_paths(file: &Path, table: &Table, names: &[String]) -> Error {
         return malformed(at + 1, problem);
     }
     let header: Vec<&str> = table.header.iter().collect();
-    let close = PATHS[..3].iter().chain(&["filename"]).find_map(|path| nearest(path, names));
+    let close = ["image", "filename", "image_path"].iter().find_map(|path| nearest(path, names));
     let rename = close.map(|close| format!("; rename `{close}` if it holds them")).unwrap_or_default();
     let problem = format!(
         "no column of image paths: the header has {}; expected one called {}{rename}",

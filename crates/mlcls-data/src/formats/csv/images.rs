@@ -13,7 +13,8 @@ pub(super) fn relative(cell: &str, folder: &Path) -> Result<String, String> {
     let is_drive = cell.get(1..3).is_some_and(|two| matches!(two, ":\\" | ":/"));
     if Path::new(cell).is_absolute() || is_drive {
         let folders = [Some(folder.to_owned()), std::path::absolute(folder).ok(), folder.canonicalize().ok()];
-        let under = folders.iter().flatten().find_map(|folder| Path::new(cell).strip_prefix(folder).ok()?.to_str());
+        let under =
+            folders.iter().flatten().find_map(|folder| Path::new(cell).strip_prefix(folder).ok()?.to_str());
         return under.filter(|path| stays_inside(path)).map(str::to_owned).ok_or_else(|| {
             let folder = folder.display();
             format!("{} lies outside the folder of this table; write paths relative to {folder}", shown(cell))

@@ -62,9 +62,10 @@ impl Labels {
         if let Some(source) = sources.first()
             && !sources.iter().any(has_labels)
         {
-            let problem = "no column of labels: expected one per label with 1, 0 or nothing in it, or one called \
+            let problem =
+                "no column of labels: expected one per label with 1, 0 or nothing in it, or one called \
                            `labels` that holds their names"
-                .to_owned();
+                    .to_owned();
             return Err(header_error(source, 0, problem));
         }
         sources.retain(|source| {
@@ -132,7 +133,9 @@ impl Labels {
             return Err(header_error(source, source.list.unwrap_or_default(), problem));
         }
         let how = match separator {
-            Some(' ') => "separated by spaces: that gives fewer labels than taking each cell as one".to_owned(),
+            Some(' ') => {
+                "separated by spaces: that gives fewer labels than taking each cell as one".to_owned()
+            }
             Some(separator) => format!("separated by `{separator}`"),
             None => "one per row: no `|`, `;` or `,` separates several".to_owned(),
         };

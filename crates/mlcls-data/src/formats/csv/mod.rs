@@ -56,7 +56,8 @@ fn split_tables(folder: &Path) -> Vec<PathBuf> {
 /// The tables of a folder, by name. Roboflow's `_classes.csv` belongs to the folder above.
 fn tables(folder: &Path) -> Vec<PathBuf> {
     let with = |extension| files_with_extension(folder, extension).unwrap_or_default();
-    let mut files: Vec<PathBuf> = [with("csv"), with("tsv")].concat().into_iter().map(|(_, file)| file).collect();
+    let mut files: Vec<PathBuf> =
+        [with("csv"), with("tsv")].concat().into_iter().map(|(_, file)| file).collect();
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     files.retain(|file| !(usual_split(&name).is_some() && stem(file) == Some("_classes")));
     files.sort();

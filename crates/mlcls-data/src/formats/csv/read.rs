@@ -1,7 +1,7 @@
 //! Tables to a [`Dataset`].
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -22,6 +22,7 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
         let folder = root.parent().filter(|folder| !folder.as_os_str().is_empty());
         (folder.unwrap_or(Path::new(".")), vec![root.to_owned()])
     };
+    check_split_tables(&files)?;
     let texts = files.iter().map(|file| read_text(file)).collect::<Result<Vec<_>, _>>()?;
     let tables: Vec<(&Path, &str)> =
         files.iter().zip(&texts).map(|(file, text)| (file.as_path(), text.as_str())).collect();
@@ -45,6 +46,20 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
         return Err(Error::EmptySplit { file: files[0].clone() });
     }
     Ok(Dataset { root: root.to_owned(), format: Format::Csv, labels, splits, notes })
+}
+
+/// Refuses two tables of one split, as `val.csv` and `valid.csv` are.
+fn check_split_tables(files: &[PathBuf]) -> Result<(), Error> {
+    let mut seen: HashMap<&str, &PathBuf> = HashMap::new();
+    for file in files {
+        if let Some(split) = super::stem(file).and_then(usual_split)
+            && let Some(first) = seen.insert(split, file)
+        {
+            let (first, second) = (first.clone(), file.clone());
+            return Err(Error::SplitTwice { split: split.to_owned(), first, second });
+        }
+    }
+    Ok(())
 }
 
 /// What tables say; nothing was looked up on the disk.
@@ -75,8 +90,7 @@ pub(super) fn parse(folder: &Path, tables: &[(&Path, &str)]) -> Result<Parsed, E
     for (file, text) in tables {
         let table = columns::open(file, text)?;
         let columns = Columns::find(file, &table)?;
-        let stem = file.file_stem().and_then(|stem| stem.to_str());
-        let split = stem.and_then(usual_split).unwrap_or("all").to_owned();
+        let split = super::stem(file).and_then(usual_split).unwrap_or("all").to_owned();
         let note = columns_note(&table.header, &columns);
         if !notes.contains(&note) {
             notes.push(note);
@@ -84,7 +98,14 @@ pub(super) fn parse(folder: &Path, tables: &[(&Path, &str)]) -> Result<Parsed, E
         sources.push(Source { file, table, columns, split, list: None });
     }
     let labels = Labels::find(&mut sources, &mut notes)?;
-    let mut images = Images { folder, sources: &sources, labels: &labels, splits: Vec::new(), found: HashMap::new(), repeated: 0 };
+    let mut images = Images {
+        folder,
+        sources: &sources,
+        labels: &labels,
+        splits: Vec::new(),
+        found: HashMap::new(),
+        repeated: 0,
+    };
     let (mut zeros, mut minus_ones) = (0, 0);
     for (number, source) in sources.iter().enumerate() {
         for row in source.table.rows() {
@@ -106,10 +127,16 @@ pub(super) fn parse(folder: &Path, tables: &[(&Path, &str)]) -> Result<Parsed, E
         );
     }
     if images.repeated > 0 {
-        let rows = count(images.repeated, "row", "rows");
         notes.push(match labels.add_up() {
-            true => format!("{rows} of an image that has one already: the labels of all its rows are joined"),
-            false => format!("{rows} that repeat another are left out"),
+            true => {
+                let rows = count(images.repeated, "row", "rows");
+                format!("{rows} of an image that has one already: the labels of all its rows are joined")
+            }
+            false => {
+                let rows =
+                    count(images.repeated, "row that repeats another is", "rows that repeat others are");
+                format!("{rows} left out")
+            }
         });
     }
     Ok(Parsed { splits: images.splits, labels: labels.names, notes })

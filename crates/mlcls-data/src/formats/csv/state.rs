@@ -3,8 +3,7 @@
 use crate::dataset::LabelState;
 
 /// The words that a cell may hold, for messages.
-pub(super) const WORDS: &str =
-    "1, true or yes (present), 0, false or no (absent), or nothing, -1, ?, NA, nan, null or unknown (unknown)";
+pub(super) const WORDS: &str = "1, true or yes (present), 0, false or no (absent), or nothing, -1, ?, NA, nan, null or unknown (unknown)";
 
 /// The state that a cell stands for: a word of [`WORDS`] in any case, or its number written otherwise (`1.0`).
 pub(in crate::formats) fn state(cell: &str) -> Option<LabelState> {

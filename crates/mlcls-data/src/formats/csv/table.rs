@@ -133,7 +133,47 @@ impl Iterator for Records<'_, '_> {
                 let column = row.record.len().saturating_sub(1);
                 Some(Err(self.table.malformed(&row, column, "this quote is never closed".to_owned())))
             }
-            Ok(_) => Some(Ok(row)),
+            Ok(_) => {
+                let end = (self.reader.position().byte() as usize).min(text.len());
+                Some(match stray_text(&text[start..end], self.table.delimiter) {
+                    None => Ok(row),
+                    Some((column, offset)) => Err(Error::Malformed {
+                        file: self.table.file.to_owned(),
+                        line: self.table.line_at(start + offset),
+                        column: column + 1,
+                        problem: "text behind a closing quote; a quote within quotes is written twice"
+                            .to_owned(),
+                    }),
+                })
+            }
         }
     }
+}
+
+/// The cell of a record, and the place in it, where a quoted part ends and more text follows: most likely a quote
+/// that was left open earlier, so that several rows would be read as one.
+fn stray_text(record: &str, delimiter: u8) -> Option<(usize, usize)> {
+    if !record.contains('"') {
+        return None;
+    }
+    let bytes = record.as_bytes();
+    let is_end = |byte: u8| byte == delimiter || matches!(byte, b'\r' | b'\n');
+    let (mut i, mut column) = (0, 0);
+    while i < bytes.len() {
+        if bytes[i] == b'"' {
+            i += 1;
+            while i < bytes.len() && (bytes[i] != b'"' || bytes.get(i + 1) == Some(&b'"')) {
+                i += if bytes[i] == b'"' { 2 } else { 1 };
+            }
+            i += 1;
+            if bytes.get(i).is_some_and(|byte| !is_end(*byte)) {
+                return Some((column, i));
+            }
+        }
+        i += bytes[i.min(bytes.len())..].iter().take_while(|byte| !is_end(**byte)).count();
+        column += 1;
+        // The delimiter, or the end of the line.
+        i += 1;
+    }
+    None
 }

@@ -36,7 +36,9 @@ fn write(dataset: &Dataset, root: &Path) -> Result<Vec<String>, Error> {
             writer.write_record(row.into_iter().chain(states)).map_err(in_memory)?;
         }
     }
-    let bytes = writer.into_inner().map_err(|error| Error::Write { path: file.clone(), source: error.into_error() })?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::Write { path: file.clone(), source: error.into_error() })?;
     // Every cell came from a string.
     write_at_once(&file, &String::from_utf8_lossy(&bytes))?;
     let empty: Vec<&String> = dataset.splits.iter().filter(|s| s.items.is_empty()).map(|s| &s.name).collect();

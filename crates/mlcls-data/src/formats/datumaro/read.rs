@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, check_same_labels, files_with_extension, require_folder, split_name, stays_inside,
+    ReadOptions, check_items, check_same_labels, files_with_extension, require_folder, split_name,
+    stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};

@@ -50,7 +50,8 @@ impl SplitList {
 pub(super) fn splits(main: &Path) -> Result<(Vec<SplitList>, Vec<String>), Error> {
     let files = files_with_extension(main, "txt")?;
     let both = files.iter().find(|(stem, _)| stem.eq_ignore_ascii_case("trainval"));
-    let mut used: Vec<&(String, PathBuf)> = files.iter().filter(|(stem, _)| usual_split(stem).is_some()).collect();
+    let mut used: Vec<&(String, PathBuf)> =
+        files.iter().filter(|(stem, _)| usual_split(stem).is_some()).collect();
     let mut notes = Vec::new();
     if let Some(both) = both {
         if used.iter().any(|(stem, _)| split_name(stem) != "test") {

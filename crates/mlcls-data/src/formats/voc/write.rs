@@ -94,17 +94,25 @@ fn images<'d>(dataset: &'d Dataset, root: &Path) -> Result<Vec<(String, &'d Item
         let id = voc_name(&item.id);
         let name = path_under(&item.image, &root.join("JPEGImages"));
         let named_by_id = |name: &str| {
-            is_image_name(name) && name.rsplit_once('.').is_some_and(|(stem, _)| stem == id) && stays_inside(&id)
+            is_image_name(name)
+                && name.rsplit_once('.').is_some_and(|(stem, _)| stem == id)
+                && stays_inside(&id)
         };
         if !name.as_deref().is_some_and(named_by_id) {
             let image = item.image.display();
-            return wrong(format!("its image is {image}; PASCAL VOC needs JPEGImages/{id} and the ending of an image"));
+            return wrong(format!(
+                "its image is {image}; PASCAL VOC needs JPEGImages/{id} and the ending of an image"
+            ));
         }
         match by_id.insert(id.clone(), item) {
             None => images.push((id, item)),
             Some(other) if other.image == item.image && other.states == item.states => {}
             Some(other) => {
-                let which = if other.id == item.id { "in another split".to_owned() } else { format!("\"{}\"", other.id) };
+                let which = if other.id == item.id {
+                    "in another split".to_owned()
+                } else {
+                    format!("\"{}\"", other.id)
+                };
                 return wrong(format!(
                     "there is an item {which} with the same id in PASCAL VOC, `{id}`, and other labels or another image; \
                      ids must be unique over all splits"
@@ -123,8 +131,7 @@ fn changes(dataset: &Dataset, in_lists: bool) -> Vec<String> {
     if !dataset.labels.is_sorted() {
         changes.push("labels have no order in PASCAL VOC and are read back in alphabetical order".to_owned());
     }
-    let renamed: Vec<&str> =
-        items().map(|item| item.id.as_str()).filter(|id| voc_name(id) != **id).collect();
+    let renamed: Vec<&str> = items().map(|item| item.id.as_str()).filter(|id| voc_name(id) != **id).collect();
     if let Some(id) = renamed.first() {
         changes.push(format!(
             "{} white space or a slash and became another: {} is {}",
@@ -174,8 +181,9 @@ fn annotation(folder: &str, item: &Item, labels: &[String]) -> String {
             LabelState::Absent => continue,
         };
         let label = escaped(label);
-        xml +=
-            &format!("\t<object>\n\t\t<name>{label}</name>\n\t\t<difficult>{difficult}</difficult>\n\t</object>\n");
+        xml += &format!(
+            "\t<object>\n\t\t<name>{label}</name>\n\t\t<difficult>{difficult}</difficult>\n\t</object>\n"
+        );
     }
     xml + "</annotation>\n"
 }
@@ -190,9 +198,8 @@ fn size(image: &Path) -> Option<(u32, u32, u8)> {
 /// A name as VOC's lists can hold it, which end names at white space and lie in one folder.
 fn voc_name(name: &str) -> String {
     // A byte order mark at the head of a list would be taken for the mark of the file.
-    let kept = |c: char| {
-        !(c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '\u{feff}')) && is_xml(c)
-    };
+    let kept =
+        |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '\u{feff}')) && is_xml(c);
     name.chars().map(|c| if kept(c) { c } else { '_' }).collect()
 }
 
