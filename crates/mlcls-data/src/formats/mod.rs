@@ -2,9 +2,12 @@
 //!
 //! To add a format, write one file with a [`Reader`] and add it to [`READERS`].
 
+mod csv;
 mod datumaro;
+mod folders;
 mod locate;
 mod observe;
+mod roboflow_csv;
 mod text;
 mod voc;
 mod write;
@@ -15,7 +18,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Format, Split};
-use crate::error::Error;
+use crate::error::{Error, some_of};
 
 pub use write::{Images, WriteFormat, write_dataset};
 
@@ -34,7 +37,8 @@ struct Reader {
 }
 
 /// All formats; where a folder holds two of them, the first is read.
-const READERS: &[Reader] = &[datumaro::READER, voc::READER];
+const READERS: &[Reader] =
+    &[datumaro::READER, voc::READER, roboflow_csv::READER, csv::READER, folders::READER];
 
 /// Choices that the annotations leave open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,16 +63,35 @@ pub enum Difficult {
 }
 
 impl Dataset {
-    /// Reads the data set in a folder; its format is found by what the folder holds.
+    /// Reads the data set in a folder, or the table in a file; the format is found by what is there.
     ///
     /// - **Datumaro** (OTX's internal format): `annotations/<split>.json` and `images/`.
     ///   [`write_dataset`] writes it.
     /// - **PASCAL VOC**: `ImageSets/Main/<split>.txt`, `JPEGImages/` and `Annotations/*.xml`. The folder may
     ///   also be a `VOCdevkit` with one year inside.
+    /// - **Roboflow CSV** (the export Multi-Class Classification): `train|valid|test/_classes.csv` among the
+    ///   images.
+    /// - **CSV** or TSV: one table, or `train.csv`, `val.csv`, `test.csv`; see below.
+    /// - **A folder per label**: `<label>/` or `<split>/<label>/` with images at any depth. Files of the same
+    ///   content in several label folders of a split are one image with several labels; images beside the label
+    ///   folders have none.
     ///
     /// Split names are brought to `train`, `val` and `test` (from `valid`, `validation`, `training`,
-    /// `testing`, in any case); other Datumaro splits keep theirs. Annotations are read and checked in full;
-    /// images are not touched: [`verify_images`](crate::verify_images) does that.
+    /// `testing`, in any case); others keep theirs. Where nothing tells splits, there is one, `all`. Annotations
+    /// are read and checked in full; images are not touched: [`verify_images`](crate::verify_images) does that.
+    ///
+    /// # Tables
+    /// The first line names the columns; commas, tabs or semicolons separate them. [`Dataset::notes`] say which
+    /// column was taken for what.
+    /// - One column of image paths, called `image`, `path`, `filename` or similarly. Paths are relative to the
+    ///   folder of the table, to `images` in it, or to `<split>` or `images/<split>`; the ending may be left out.
+    /// - Optionally `id` and `split`, before the labels. A split column may stand elsewhere, and be called
+    ///   `subset`, `set` and the like, if it says train, val or test in every row.
+    /// - Then a column per label, with 1, 0, or nothing, `-1` or `?` for unknown; or one column called `labels` (or
+    ///   `tags`, `class` and the like) with the names of labels, separated by `|`, `;`, `,` or spaces. Rows of
+    ///   the same image are joined then; in a table with a column per label a second row must say the same.
+    ///
+    /// The first column of a kind is taken for it, so labels may have any name behind `id,image,split`.
     ///
     /// # VOC label states
     /// Where `ImageSets/Main` holds a file `<label>_<split>.txt` for every label and split, these are read:
@@ -99,14 +122,70 @@ pub(crate) fn rank(split: &str) -> (usize, String) {
     (known.unwrap_or(usize::MAX), split.to_owned())
 }
 
+/// The usual splits in all their spellings, each with the one that is ours.
+const SPLIT_NAMES: &[(&str, &str)] = &[
+    ("train", "train"),
+    ("training", "train"),
+    ("val", "val"),
+    ("valid", "val"),
+    ("validation", "val"),
+    ("test", "test"),
+    ("testing", "test"),
+];
+
+/// Train, val or test, where this is a spelling of one.
+fn usual_split(name: &str) -> Option<&'static str> {
+    SPLIT_NAMES.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name)).map(|(_, name)| *name)
+}
+
 /// The name of a split, by the name of its file.
 fn split_name(stem: &str) -> String {
-    match stem.to_ascii_lowercase().as_str() {
-        "train" | "training" => "train".to_owned(),
-        "val" | "valid" | "validation" => "val".to_owned(),
-        "test" | "testing" => "test".to_owned(),
-        _ => stem.to_owned(),
+    usual_split(stem).unwrap_or(stem).to_owned()
+}
+
+/// The endings of image files, in small letters.
+const IMAGE_ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// Whether a file of this name is an image.
+fn is_image_name(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, ending)| {
+        !stem.is_empty() && IMAGE_ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending))
+    })
+}
+
+/// The ids of the images of a split, by their paths: without the ending, unless two would be the same.
+fn ids_of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let paths: Vec<&str> = paths.collect();
+    let stem = |path: &&'a str| match path.rsplit_once('.') {
+        Some((stem, _)) if is_image_name(path) => stem,
+        _ => path,
+    };
+    let stems: Vec<&str> = paths.iter().map(stem).collect();
+    let different: HashSet<&str> = stems.iter().copied().collect();
+    let ids = if different.len() == paths.len() { stems } else { paths };
+    ids.into_iter().map(str::to_owned).collect()
+}
+
+/// Checks that a second annotation file lists the labels of the first.
+fn check_same_labels(first: &Path, labels: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
+    if labels == found {
+        return Ok(());
     }
+    let only_in = |a: &[String], b: &[String]| -> Vec<String> {
+        let b: HashSet<&String> = b.iter().collect();
+        a.iter().filter(|label| !b.contains(label)).cloned().collect()
+    };
+    let (gone, new) = (only_in(labels, found), only_in(found, labels));
+    let difference = if gone.is_empty() && new.is_empty() {
+        let at = labels.iter().zip(found).position(|(a, b)| a != b).unwrap_or_default();
+        format!("the same in another order (id {at} is `{}` and `{}`)", labels[at], found[at])
+    } else {
+        let only = |which: &str, labels: &[String]| {
+            (!labels.is_empty()).then(|| format!("only the {which} has {}", some_of(labels)))
+        };
+        [only("first", &gone), only("second", &new)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    };
+    Err(Error::LabelsDiffer { first: first.to_owned(), second: second.to_owned(), difference })
 }
 
 /// Checks what must hold for a split of any format, `file` being what it was read from: it has items, and

@@ -2,8 +2,17 @@
 
 use crate::support::Dir;
 
-const EXPECTED: &str = "Expected annotations/<split>.json and images/ (Datumaro), or \
-     ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/ (PASCAL VOC).";
+/// The end of every such message.
+fn expected() -> String {
+    let layouts = [
+        "Datumaro: annotations/<split>.json and images/",
+        "PASCAL VOC: ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/",
+        "Roboflow CSV: train|valid|test/_classes.csv among the images",
+        "CSV: labels.csv (or train.csv, val.csv, test.csv) with a column `image` and a column per label",
+        "folder per label: <label>/ or <split>/<label>/ with images",
+    ];
+    format!("\nExpected one of:{}", layouts.map(|layout| format!("\n  {layout}")).concat())
+}
 
 fn pets() -> Dir {
     let dir = Dir::new();
@@ -13,8 +22,8 @@ fn pets() -> Dir {
 
 #[test]
 fn a_path_that_does_not_exist_names_its_neighbour() {
-    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such folder; did you mean `pets`?");
-    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such folder");
+    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such file or folder; did you mean `pets`?");
+    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such file or folder");
 }
 
 #[test]
@@ -29,8 +38,8 @@ fn a_folder_inside_the_data_set_points_above_it() {
         assert_eq!(
             dir.error_at(path),
             format!(
-                "ROOT/{path}: no data set here: {found}. {EXPECTED} `ROOT/pets` above it is a Datumaro data set: \
-                 give that"
+                "ROOT/{path}: no data set here: {found}. `ROOT/pets` above it is a Datumaro data set: give that{}",
+                expected()
             )
         );
     }
@@ -39,12 +48,12 @@ fn a_folder_inside_the_data_set_points_above_it() {
 #[test]
 fn a_folder_around_the_data_set_points_below_it() {
     let dir = pets();
-    let advice = "Below it, a data set lies in `pets`: give that";
-    assert_eq!(dir.error(), format!("ROOT: no data set here: the folder holds `pets`. {EXPECTED} {advice}"));
+    let found = "the folder holds `pets`. Below it, a data set lies in `pets`: give that";
+    assert_eq!(dir.error(), format!("ROOT: no data set here: {found}{}", expected()));
     let deeper = Dir::new();
     deeper.file("a/voc/ImageSets/Main/train.txt", "").file("b/annotations/train.json", "{}");
     let error = deeper.error();
-    assert!(error.ends_with("Below it, a data set lies in `b`, `a/voc`: give that"), "{error}");
+    assert!(error.contains("Below it, a data set lies in `b`, `a/voc`: give that\n"), "{error}");
 }
 
 #[test]
@@ -54,15 +63,16 @@ fn half_a_data_set_names_what_is_missing() {
     assert_eq!(
         dir.error(),
         format!(
-            "ROOT: no data set here: the folder holds `Annotations`, `ImageSet`, `JPEGImages`. {EXPECTED} For \
-             PASCAL VOC, `ImageSets/Main` is missing; rename `ImageSet` if it is `ImageSets`"
+            "ROOT: no data set here: the folder holds `Annotations`, `ImageSet`, `JPEGImages`. For PASCAL VOC, \
+             `ImageSets/Main` is missing; rename `ImageSet` if it is `ImageSets`{}",
+            expected()
         )
     );
 }
 
 #[test]
 fn an_empty_folder_says_so() {
-    assert_eq!(Dir::new().error(), format!("ROOT: no data set here: the folder is empty. {EXPECTED}"));
+    assert_eq!(Dir::new().error(), format!("ROOT: no data set here: the folder is empty.{}", expected()));
 }
 
 #[test]
@@ -76,7 +86,8 @@ fn coco_is_recognised_and_refused() {
         dir.error(),
         format!(
             "ROOT: no data set here: passed over annotations/instances_train.json: a COCO file, which is not read \
-             yet. {EXPECTED}"
+             yet.{}",
+            expected()
         )
     );
 }
@@ -88,5 +99,5 @@ fn of_two_formats_in_one_folder_the_first_is_read_with_a_note() {
         "annotations/val.json",
         r#"{"categories": {"label": {"labels": [{"name": "cat"}]}}, "items": [{"id": "a"}]}"#,
     );
-    assert_eq!(dir.open().notes, ["this is a PASCAL VOC data set too; read as Datumaro"]);
+    assert_eq!(dir.open().notes, ["read as Datumaro; this is a PASCAL VOC data set too"]);
 }

@@ -1,11 +1,15 @@
 //! Data sets on disk, good and bad, through the public interface.
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
+mod csv;
 mod datumaro;
+mod folders;
 mod hostile;
+mod hostile_tables;
 mod images;
 mod locate;
 mod reference;
+mod roboflow_csv;
 mod round_trip;
 mod shared;
 mod support;
