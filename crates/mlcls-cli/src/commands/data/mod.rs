@@ -1,6 +1,7 @@
 //! `mlcls data`: look at a data set, mend it, bring it into another form. One file per verb.
 
 mod convert;
+mod preview;
 mod source;
 mod split;
 mod stats;
@@ -20,6 +21,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Args),
+    Preview(preview::Args),
     Split(split::Args),
     Stats(stats::Args),
 }
@@ -28,6 +30,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Convert(args) => convert::run(args),
+        Command::Preview(args) => preview::run(args),
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
     }
