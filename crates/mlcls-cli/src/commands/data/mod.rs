@@ -3,6 +3,8 @@
 mod convert;
 mod fetch;
 mod source;
+mod split;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,8 @@ pub struct Args {
 enum Command {
     Fetch(fetch::Args),
     Convert(convert::Args),
+    Split(split::Args),
+    Stats(stats::Args),
 }
 
 /// The command.
@@ -27,5 +31,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Split(args) => split::run(args),
+        Command::Stats(args) => stats::run(args),
     }
 }
