@@ -2,7 +2,10 @@
 //!
 //! To add a format, write one file with a [`Reader`] and add it to [`READERS`].
 
+mod coco;
 mod datumaro;
+mod json;
+mod labels;
 mod locate;
 mod observe;
 mod text;
@@ -14,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, Format, Split};
+use crate::dataset::{Dataset, Format, LabelState, Split};
 use crate::error::Error;
 
 pub use write::{Images, WriteFormat, write_dataset};
@@ -34,40 +37,64 @@ struct Reader {
 }
 
 /// All formats; where a folder holds two of them, the first is read.
-const READERS: &[Reader] = &[datumaro::READER, voc::READER];
+const READERS: &[Reader] = &[datumaro::READER, voc::READER, coco::READER, coco::ROBOFLOW];
 
 /// Choices that the annotations leave open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadOptions {
-    /// What a label is whose objects are all marked `difficult`. Only PASCAL VOC has such marks.
-    pub difficult: Difficult,
+    /// What a label is whose objects are all marked `difficult`, as PASCAL VOC does. Unknown by default, as in
+    /// the official VOC evaluation.
+    pub difficult: Doubtful,
+    /// What a label is whose objects are all crowd regions (`iscrowd`), as in COCO. Positive by default, as
+    /// multi-label papers on COCO have it.
+    pub crowd: Doubtful,
 }
 
-/// What PASCAL VOC's `difficult` mark means for a label that an image shows only in difficult objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { difficult: Doubtful::Unknown, crowd: Doubtful::Positive }
+    }
+}
+
+/// What a label is that an image shows only in objects with a mark against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Difficult {
-    /// [`LabelState::Unknown`](crate::LabelState::Unknown): left out of loss and metrics, as in the official
-    /// VOC evaluation.
-    #[default]
+pub enum Doubtful {
+    /// [`LabelState::Unknown`]: left out of loss and metrics.
     Unknown,
-    /// [`LabelState::Present`](crate::LabelState::Present): the label counts as shown.
+    /// [`LabelState::Present`]: the label counts as shown.
     Positive,
-    /// [`LabelState::Absent`](crate::LabelState::Absent): the label counts as not shown.
+    /// [`LabelState::Absent`]: the label counts as not shown.
     Negative,
 }
 
+impl Doubtful {
+    /// The state of such a label.
+    fn state(self) -> LabelState {
+        match self {
+            Self::Unknown => LabelState::Unknown,
+            Self::Positive => LabelState::Present,
+            Self::Negative => LabelState::Absent,
+        }
+    }
+}
+
 impl Dataset {
-    /// Reads the data set in a folder; its format is found by what the folder holds.
+    /// Reads the data set in a folder or file; its format is found by what lies there.
     ///
     /// - **Datumaro** (OTX's internal format): `annotations/<split>.json` and `images/`.
     ///   [`write_dataset`] writes it.
     /// - **PASCAL VOC**: `ImageSets/Main/<split>.txt`, `JPEGImages/` and `Annotations/*.xml`. The folder may
     ///   also be a `VOCdevkit` with one year inside.
+    /// - **COCO**: `annotations/instances_<split>.json` and the images in `<split>/`, `images/<split>/` or
+    ///   `images/`, as COCO's own archives unpack; or JSON of this form under other names, in `annotations/` or
+    ///   among the images; or one such file.
+    /// - **Roboflow's COCO export**: `<split>/_annotations.coco.json` among the images.
     ///
     /// Split names are brought to `train`, `val` and `test` (from `valid`, `validation`, `training`,
-    /// `testing`, in any case); other Datumaro splits keep theirs. Annotations are read and checked in full;
+    /// `testing`, in any case, and in COCO from names with a year, as `train2014`); others keep theirs, and a
+    /// COCO file whose name tells none is the split `all`. Annotations are read and checked in full;
     /// images are not touched: [`verify_images`](crate::verify_images) does that.
     ///
     /// # VOC label states
@@ -79,6 +106,13 @@ impl Dataset {
     ///
     /// `trainval.txt` holds the items of `train.txt` and `val.txt` once more. It is read, as `train`, only
     /// where neither of these exists. Lists of other names are left out with a note.
+    ///
+    /// # COCO label states
+    /// A label is present if the image has an object of it, as [`ReadOptions::crowd`] says if all of these are
+    /// crowd regions, and absent otherwise: an image without objects is a negative. Labels are in the order of
+    /// their ids, which may have gaps. Roboflow's category 0, the group of all others, is left out with a note
+    /// where no object is one. The id of an item is its file name without extension. Files are read in one pass
+    /// that keeps labels alone, so that the memory for it does not grow with polygons.
     ///
     /// # Errors
     /// See [`Error`]: a folder that is no data set, and annotations that are malformed or contradict

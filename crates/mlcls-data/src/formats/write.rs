@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{datumaro, stays_inside};
+use super::{coco, datumaro, stays_inside};
 use crate::dataset::{Dataset, Item};
 use crate::error::Error;
 
@@ -18,6 +18,8 @@ use crate::error::Error;
 pub enum WriteFormat {
     /// OTX's internal format; holds all label states.
     Datumaro,
+    /// COCO JSON; unknown becomes absent.
+    Coco,
 }
 
 /// What [`write_dataset`] does about the image files.
@@ -43,7 +45,7 @@ pub(super) struct Writer {
     pub write: fn(&Dataset, &Path) -> Result<Vec<String>, Error>,
 }
 
-const WRITERS: &[Writer] = &[datumaro::WRITER];
+const WRITERS: &[Writer] = &[datumaro::WRITER, coco::WRITER];
 
 /// Writes a data set into the folder `root` and says, a sentence each, what the format could not hold. Files
 /// that are there already are replaced, annotation files each at once; others stay.
@@ -51,6 +53,8 @@ const WRITERS: &[Writer] = &[datumaro::WRITER];
 /// - [`Datumaro`](WriteFormat::Datumaro): `annotations/<split>.json` and `images/<split>/<id>.<extension>`. All
 ///   three states are kept; unknown ones in OTX's attribute `ignored_labels`, where other programs take the
 ///   label as absent.
+/// - [`Coco`](WriteFormat::Coco): `annotations/instances_<split>.json` and `<split>/<id>.<extension>`. There is one
+///   annotation per present label, without box, area and outline, which nobody knows. Unknown is written as absent.
 ///
 /// ```
 /// use mlcls_data::{Dataset, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset};

@@ -3,7 +3,8 @@
 use crate::support::Dir;
 
 const EXPECTED: &str = "Expected annotations/<split>.json and images/ (Datumaro), or \
-     ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/ (PASCAL VOC).";
+     ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/ (PASCAL VOC), or annotations/instances_<split>.json and \
+     <split>/ (COCO), or <split>/_annotations.coco.json (Roboflow COCO).";
 
 fn pets() -> Dir {
     let dir = Dir::new();
@@ -63,22 +64,6 @@ fn half_a_data_set_names_what_is_missing() {
 #[test]
 fn an_empty_folder_says_so() {
     assert_eq!(Dir::new().error(), format!("ROOT: no data set here: the folder is empty. {EXPECTED}"));
-}
-
-#[test]
-fn coco_is_recognised_and_refused() {
-    let dir = Dir::new();
-    dir.folder("images").file(
-        "annotations/instances_train.json",
-        r#"{"info": {}, "images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}"#,
-    );
-    assert_eq!(
-        dir.error(),
-        format!(
-            "ROOT: no data set here: passed over annotations/instances_train.json: a COCO file, which is not read \
-             yet. {EXPECTED}"
-        )
-    );
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Data sets on disk, good and bad, through the public interface.
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
+mod archives;
+mod coco;
 mod datumaro;
 mod hostile;
+mod hostile_coco;
 mod images;
 mod locate;
 mod reference;

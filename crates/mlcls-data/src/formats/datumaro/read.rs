@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::super::json::{self, Kind};
+use super::super::labels::difference;
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, files_with_extension, require_folder, split_name, stays_inside,
+    ReadOptions, check_items, coco, files_with_extension, require_folder, split_name, stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -22,6 +24,10 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
     let mut labels: Vec<String> = Vec::new();
     let mut skipped = BTreeMap::new();
     for (subset, file) in files_with_extension(&root.join("annotations"), "json")? {
+        if coco::is_official(&subset) || json::kind(&file) == Kind::Coco {
+            notes.push(format!("passed over annotations/{subset}.json: a COCO file"));
+            continue;
+        }
         let annotations = match schema::parse(&file, &read_text(&file)?)? {
             Parsed::Datumaro(annotations) => annotations,
             Parsed::Other(what) => {
@@ -112,26 +118,6 @@ fn odd_categories(annotations: &Annotations) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// How a second list of labels differs from the first.
-fn difference(first: &[String], second: &[String]) -> String {
-    let only_in = |a: &[String], b: &[String]| -> Vec<String> {
-        a.iter().filter(|label| !b.contains(label)).cloned().collect()
-    };
-    let (gone, new) = (only_in(first, second), only_in(second, first));
-    if gone.is_empty() && new.is_empty() {
-        let at = first.iter().zip(second).position(|(a, b)| a != b).unwrap_or_default();
-        return format!("the same in another order (id {at} is `{}` and `{}`)", first[at], second[at]);
-    }
-    let mut parts = Vec::new();
-    if !gone.is_empty() {
-        parts.push(format!("only the first has {}", some_of(&gone)));
-    }
-    if !new.is_empty() {
-        parts.push(format!("only the second has {}", some_of(&new)));
-    }
-    parts.join(", ")
 }
 
 /// What the items of one file have in common.
