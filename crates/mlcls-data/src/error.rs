@@ -40,6 +40,15 @@ pub enum Error {
         /// The folders in it that are data sets.
         found: Vec<String>,
     },
+    /// The folder holds the annotations of several years of COCO, which split the same images in other ways.
+    #[error("{}: several data sets lie here (COCO {}): keep the annotations of one year in it and move the others \
+        elsewhere", root.display(), years.join(", COCO "))]
+    SeveralYears {
+        /// The folder.
+        root: PathBuf,
+        /// The years in the names of the annotation files.
+        years: Vec<String>,
+    },
     /// A file or folder could not be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {

@@ -7,6 +7,8 @@ mod source;
 mod split;
 mod stats;
 
+pub use source::State;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

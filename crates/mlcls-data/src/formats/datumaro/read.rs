@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::super::json::{self, Kind};
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, check_same_labels, files_with_extension, require_folder, split_name,
+    ReadOptions, check_items, check_same_labels, coco, files_with_extension, require_folder, split_name,
     stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
@@ -23,6 +24,10 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
     let mut labels: Vec<String> = Vec::new();
     let mut skipped = BTreeMap::new();
     for (subset, file) in files_with_extension(&root.join("annotations"), "json")? {
+        if coco::is_official(&subset) || json::kind(&file) == Kind::Coco {
+            notes.push(format!("passed over annotations/{subset}.json: a COCO file"));
+            continue;
+        }
         let annotations = match schema::parse(&file, &read_text(&file)?)? {
             Parsed::Datumaro(annotations) => annotations,
             Parsed::Other(what) => {
