@@ -157,7 +157,7 @@ fn a_datumaro_file_and_a_coco_file_in_the_same_place_are_told_apart() {
     assert_eq!(dataset.format, Format::Datumaro);
     assert_eq!(
         dataset.notes,
-        ["this is a COCO data set too; read as Datumaro", "passed over annotations/train.json: a COCO file"]
+        ["read as Datumaro; this is a COCO data set too", "passed over annotations/train.json: a COCO file"]
     );
     // A name decides before any look.
     let broken = Dir::new();
