@@ -14,7 +14,7 @@ pub enum Error {
     Missing {
         /// The path.
         path: PathBuf,
-        /// What was expected there: a file, a folder, or either.
+        /// What was expected there: `folder` or `file`.
         what: &'static str,
         /// The most similar name beside it.
         nearest: Option<String>,

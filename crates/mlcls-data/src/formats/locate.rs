@@ -18,7 +18,8 @@ const LOOKED_AT: usize = 64;
 
 pub(super) fn locate(path: &Path) -> Result<Located, Error> {
     if !path.exists() {
-        return Err(missing(path, "file or folder"));
+        let what = if path.extension().is_some() { "file" } else { "folder" };
+        return Err(missing(path, what));
     }
     let mut matches = READERS.iter().filter_map(|reader| {
         let roots = (reader.locate)(path);

@@ -5,6 +5,7 @@
 mod csv;
 mod datumaro;
 mod folders;
+mod labels;
 mod locate;
 mod observe;
 mod roboflow_csv;
@@ -18,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Format, Split};
-use crate::error::{Error, some_of};
+use crate::error::Error;
 
 pub use write::{Images, WriteFormat, write_dataset};
 
@@ -167,24 +168,11 @@ fn ids_of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// Checks that a second annotation file lists the labels of the first.
-fn check_same_labels(first: &Path, labels: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
-    if labels == found {
+fn check_same_labels(first: &Path, ours: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
+    if ours == found {
         return Ok(());
     }
-    let only_in = |a: &[String], b: &[String]| -> Vec<String> {
-        let b: HashSet<&String> = b.iter().collect();
-        a.iter().filter(|label| !b.contains(label)).cloned().collect()
-    };
-    let (gone, new) = (only_in(labels, found), only_in(found, labels));
-    let difference = if gone.is_empty() && new.is_empty() {
-        let at = labels.iter().zip(found).position(|(a, b)| a != b).unwrap_or_default();
-        format!("the same in another order (id {at} is `{}` and `{}`)", labels[at], found[at])
-    } else {
-        let only = |which: &str, labels: &[String]| {
-            (!labels.is_empty()).then(|| format!("only the {which} has {}", some_of(labels)))
-        };
-        [only("first", &gone), only("second", &new)].into_iter().flatten().collect::<Vec<_>>().join(", ")
-    };
+    let difference = labels::difference(ours, found);
     Err(Error::LabelsDiffer { first: first.to_owned(), second: second.to_owned(), difference })
 }
 
@@ -206,6 +194,11 @@ fn check_items(split: &Split, file: &Path) -> Result<(), Error> {
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+}
+
+/// Whether a name can be that of one file or folder, on every system.
+fn is_plain_name(name: &str) -> bool {
+    stays_inside(name) && !name.contains(['/', '\\', '\0']) && name != "."
 }
 
 /// Checks that a folder exists.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{csv, datumaro, stays_inside, voc};
+use super::{csv, datumaro, is_plain_name, stays_inside, voc};
 use crate::dataset::{Dataset, Item};
 use crate::error::Error;
 
@@ -90,8 +90,9 @@ const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, csv::WRITER];
 ///
 /// # Errors
 /// [`Error::Write`] for a file that cannot be written, [`Error::Read`] for an image that cannot be read,
-/// [`Error::Field`] for an id that cannot be a file name or would be the file of another image, and for an
-/// image that does not lie where the format wants it ([`Images::InPlace`]).
+/// [`Error::Field`] for an id or split that cannot be a file name, for two images that would be one file, for an
+/// image that does not lie where the format wants it ([`Images::InPlace`]), and for names that the format cannot
+/// hold.
 pub fn write_dataset(
     dataset: &Dataset,
     root: &Path,
@@ -99,6 +100,14 @@ pub fn write_dataset(
     images: Images,
 ) -> Result<Vec<String>, Error> {
     let writer = WRITERS.iter().find(|w| w.format == format).expect("every format has a writer");
+    if let Some(split) = dataset.splits.iter().find(|split| !is_plain_name(&split.name)) {
+        let problem = "the name of a split is part of file names, and this cannot be".to_owned();
+        return Err(Error::Field {
+            file: root.to_owned(),
+            field: format!("split \"{}\"", split.name),
+            problem,
+        });
+    }
     fs::create_dir_all(root).map_err(Error::write(root))?;
     if images == Images::InPlace {
         return (writer.write)(dataset, root);

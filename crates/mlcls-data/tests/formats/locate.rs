@@ -22,8 +22,8 @@ fn pets() -> Dir {
 
 #[test]
 fn a_path_that_does_not_exist_names_its_neighbour() {
-    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such file or folder; did you mean `pets`?");
-    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such file or folder");
+    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such folder; did you mean `pets`?");
+    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such folder");
 }
 
 #[test]
