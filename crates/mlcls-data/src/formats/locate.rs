@@ -39,11 +39,11 @@ pub(super) fn locate(path: &Path) -> Result<Located, Error> {
         notes.push(format!("read from `{}`", root.display()));
     }
     for (other, roots) in matches {
-        let what = match roots.as_slice() {
-            [one] if one != path => format!("`{}`, to be read if it is named itself", relative(one, path)),
-            _ => "this".to_owned(),
+        let (what, how) = match roots.as_slice() {
+            [one] if one != path => (format!("`{}`", relative(one, path)), " (name it to read that)"),
+            _ => ("this".to_owned(), ""),
         };
-        notes.push(format!("read as {}; {what} is a {} data set too", reader.format, other.format));
+        notes.push(format!("read as {}; {what} is a {} data set too{how}", reader.format, other.format));
     }
     Ok(Located { reader, root, notes })
 }

@@ -85,7 +85,8 @@ impl Dataset {
     /// The first line names the columns; commas, tabs or semicolons separate them. [`Dataset::notes`] say which
     /// column was taken for what.
     /// - One column of image paths, called `image`, `path`, `filename` or similarly. Paths are relative to the
-    ///   folder of the table, to `images` in it, or to `<split>` or `images/<split>`; the ending may be left out.
+    ///   folder of the table, to `images` or `JPEGImages` in it, or to a folder `<split>` in one of these; the
+    ///   ending may be left out.
     /// - Optionally `id` and `split`, before the labels. A split column may stand elsewhere, and be called
     ///   `subset`, `set` and the like, if it says train, val or test in every row.
     /// - Then a column per label, with 1, 0, or nothing, `-1` or `?` for unknown; or one column called `labels` (or

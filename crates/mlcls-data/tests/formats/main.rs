@@ -14,3 +14,4 @@ mod round_trip;
 mod shared;
 mod support;
 mod voc;
+mod written;

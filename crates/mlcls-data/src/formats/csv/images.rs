@@ -40,15 +40,15 @@ fn plain(path: &Path) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 
-/// The file of an image of a split: `path` under the folder of the table, its `images`, the folder of the split,
-/// or `images/<split>`, with a usual ending where it has none. The first that exists; where none does, the first,
+/// The file of an image of a split: `path` under the folder of the table, `images` or VOC's `JPEGImages` in it, or
+/// the folder of the split in one of these, with a usual ending where it has none. The first that exists; where none does, the first,
 /// for the check of the images to report.
 pub(super) fn find(path: &str, folder: &Path, split: &str) -> PathBuf {
     let slashes = path.replace('\\', "/");
     let paths = [path, slashes.as_str()];
     let paths = &paths[..if slashes == path { 1 } else { 2 }];
     let spellings = SPLIT_NAMES.iter().filter(|(_, name)| *name == split).map(|(spelling, _)| *spelling);
-    let folders: Vec<PathBuf> = [folder.to_owned(), folder.join("images")].into();
+    let folders = [folder.to_owned(), folder.join("images"), folder.join("JPEGImages")];
     let of_split = spellings.chain([split]).flat_map(|split| folders.iter().map(move |f| f.join(split)));
     let candidates = folders.iter().cloned().chain(of_split);
     let candidates = candidates.flat_map(|folder| paths.iter().map(move |path| folder.join(path)));
