@@ -66,6 +66,7 @@ fn fuzz(target: &str, folders: &[&PathBuf], options: &[&str]) -> Result<()> {
     let start = ["+nightly", "fuzz", "run", "--fuzz-dir", FUZZ, "--target-dir", "target/fuzz", target];
     let mut command = command("cargo", &start);
     command.args(folders).arg("--").args(options);
+    command.env("RAYON_NUM_THREADS", "1");
     // The targets write small files for every input.
     if Path::new("/dev/shm").is_dir() {
         command.env("TMPDIR", "/dev/shm");

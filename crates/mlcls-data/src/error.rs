@@ -14,7 +14,7 @@ pub enum Error {
     Missing {
         /// The path.
         path: PathBuf,
-        /// What was expected there: `folder` or `file`.
+        /// What was expected there: a file, a folder, or either.
         what: &'static str,
         /// The most similar name beside it.
         nearest: Option<String>,
@@ -39,6 +39,15 @@ pub enum Error {
         root: PathBuf,
         /// The folders in it that are data sets.
         found: Vec<String>,
+    },
+    /// The folder holds the annotations of several years of COCO, which split the same images in other ways.
+    #[error("{}: several data sets lie here (COCO {}): keep the annotations of one year in it and move the others \
+        elsewhere", root.display(), years.join(", COCO "))]
+    SeveralYears {
+        /// The folder.
+        root: PathBuf,
+        /// The years in the names of the annotation files.
+        years: Vec<String>,
     },
     /// A file or folder could not be read.
     #[error("{}: cannot be read: {source}", path.display())]

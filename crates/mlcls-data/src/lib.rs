@@ -59,7 +59,7 @@ pub use self::augment::{Augment, AugmentRecipe};
 pub use self::check::{BadImage, ImageCheck, verify_images};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
-pub use self::formats::{Difficult, Images, ReadOptions, WriteFormat, write_dataset};
+pub use self::formats::{Doubtful, Images, ReadOptions, WriteFormat, write_dataset};
 pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
 };

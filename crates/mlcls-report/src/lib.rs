@@ -1,7 +1,9 @@
-//! Self-contained HTML pages with plots as inline SVG: no script, no network, light and dark, readable on a phone.
+//! What people look at: self-contained HTML pages with plots as inline SVG (no script, no network, light and dark,
+//! readable on a phone), and contact sheets of images.
 //!
 //! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted. Pages are made of a shell
-//! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text.
+//! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text. [`contact_sheet`] draws images as the
+//! network gets them.
 //!
 //! ```
 //! use mlcls_report::Page;
@@ -16,7 +18,9 @@
 
 mod page;
 pub mod plot;
+mod sheet;
 mod stats;
 
 pub use page::{Page, escape};
+pub use sheet::{SheetOptions, contact_sheet};
 pub use stats::stats_page;

@@ -13,13 +13,21 @@ pub struct Page {
     title: String,
     lead: String,
     tiles: String,
-    cards: String,
+    body: String,
+    /// Whether the last card may have others beside it.
+    row_open: bool,
 }
 
 impl Page {
     /// A page with this title.
     pub fn new(title: &str) -> Self {
-        Self { title: title.to_owned(), lead: String::new(), tiles: String::new(), cards: String::new() }
+        Self {
+            title: title.to_owned(),
+            lead: String::new(),
+            tiles: String::new(),
+            body: String::new(),
+            row_open: false,
+        }
     }
 
     /// Sets the sentence below the title.
@@ -33,20 +41,28 @@ impl Page {
         self.tiles += &format!("<div class=\"tile\"><b>{value}</b><span>{name}</span></div>\n");
     }
 
-    /// Adds a card beside others.
+    /// Adds a card; on a wide screen cards stand in columns.
     pub fn card(&mut self, title: &str, note: &str, body: &str) {
-        self.add("card", title, note, body);
+        if !self.row_open {
+            self.body += "<div class=\"cards\">\n";
+            self.row_open = true;
+        }
+        self.add(title, note, body);
     }
 
     /// Adds a card over the whole width.
     pub fn wide_card(&mut self, title: &str, note: &str, body: &str) {
-        self.add("card wide", title, note, body);
+        if self.row_open {
+            self.body += "</div>\n";
+            self.row_open = false;
+        }
+        self.add(title, note, body);
     }
 
-    fn add(&mut self, class: &str, title: &str, note: &str, body: &str) {
+    fn add(&mut self, title: &str, note: &str, body: &str) {
         let (title, note) = (escape(title), escape(note));
         let note = if note.is_empty() { note } else { format!("<p class=\"note\">{note}</p>\n") };
-        self.cards += &format!("<section class=\"{class}\">\n<h2>{title}</h2>\n{note}{body}\n</section>\n");
+        self.body += &format!("<section class=\"card\">\n<h2>{title}</h2>\n{note}{body}\n</section>\n");
     }
 }
 
@@ -60,10 +76,11 @@ impl fmt::Display for Page {
              <meta name=\"color-scheme\" content=\"light dark\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
              <header>\n<h1>{title}</h1>\n<p>{lead}</p>\n</header>\n\
-             <div class=\"tiles\">\n{}</div>\n<div class=\"cards\">\n{}</div>\n\
+             <div class=\"tiles\">\n{}</div>\n{}{}\
              <footer>mlcls {}</footer>\n</main>\n</body>\n</html>\n",
             self.tiles,
-            self.cards,
+            self.body,
+            if self.row_open { "</div>\n" } else { "" },
             env!("CARGO_PKG_VERSION"),
         )
     }

@@ -3,6 +3,7 @@
 
 mod augmix;
 mod flip;
+mod floor;
 mod ops;
 mod random_crop;
 mod recipe;

@@ -18,8 +18,7 @@ const LOOKED_AT: usize = 64;
 
 pub(super) fn locate(path: &Path) -> Result<Located, Error> {
     if !path.exists() {
-        let what = if path.extension().is_some() { "file" } else { "folder" };
-        return Err(missing(path, what));
+        return Err(missing(path, "file or folder"));
     }
     let mut matches = READERS.iter().filter_map(|reader| {
         let roots = (reader.locate)(path);

@@ -2,9 +2,11 @@
 //!
 //! To add a format, write one file with a [`Reader`] and add it to [`READERS`].
 
+mod coco;
 mod csv;
 mod datumaro;
 mod folders;
+mod json;
 mod labels;
 mod locate;
 mod observe;
@@ -18,7 +20,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, Format, Split};
+use crate::dataset::{Dataset, Format, LabelState, Split};
 use crate::error::Error;
 
 pub use write::{Images, WriteFormat, write_dataset};
@@ -38,38 +40,68 @@ struct Reader {
 }
 
 /// All formats; where a folder holds two of them, the first is read.
-const READERS: &[Reader] =
-    &[datumaro::READER, voc::READER, roboflow_csv::READER, csv::READER, folders::READER];
+const READERS: &[Reader] = &[
+    datumaro::READER,
+    voc::READER,
+    coco::READER,
+    coco::ROBOFLOW,
+    roboflow_csv::READER,
+    csv::READER,
+    folders::READER,
+];
 
 /// Choices that the annotations leave open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadOptions {
-    /// What a label is whose objects are all marked `difficult`. Only PASCAL VOC has such marks.
-    pub difficult: Difficult,
+    /// What a label is whose objects are all marked `difficult`, as PASCAL VOC does. Unknown by default, as in
+    /// the official VOC evaluation.
+    pub difficult: Doubtful,
+    /// What a label is whose objects are all crowd regions (`iscrowd`), as in COCO. Positive by default, as
+    /// multi-label papers on COCO have it.
+    pub crowd: Doubtful,
 }
 
-/// What PASCAL VOC's `difficult` mark means for a label that an image shows only in difficult objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { difficult: Doubtful::Unknown, crowd: Doubtful::Positive }
+    }
+}
+
+/// What a label is that an image shows only in objects with a mark against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Difficult {
-    /// [`LabelState::Unknown`](crate::LabelState::Unknown): left out of loss and metrics, as in the official
-    /// VOC evaluation.
-    #[default]
+pub enum Doubtful {
+    /// [`LabelState::Unknown`]: left out of loss and metrics.
     Unknown,
-    /// [`LabelState::Present`](crate::LabelState::Present): the label counts as shown.
+    /// [`LabelState::Present`]: the label counts as shown.
     Positive,
-    /// [`LabelState::Absent`](crate::LabelState::Absent): the label counts as not shown.
+    /// [`LabelState::Absent`]: the label counts as not shown.
     Negative,
 }
 
+impl Doubtful {
+    /// The state of such a label.
+    fn state(self) -> LabelState {
+        match self {
+            Self::Unknown => LabelState::Unknown,
+            Self::Positive => LabelState::Present,
+            Self::Negative => LabelState::Absent,
+        }
+    }
+}
+
 impl Dataset {
-    /// Reads the data set in a folder, or the table in a file; the format is found by what is there.
+    /// Reads the data set in a folder or file; its format is found by what lies there.
     ///
     /// - **Datumaro** (OTX's internal format): `annotations/<split>.json` and `images/`.
     ///   [`write_dataset`] writes it.
     /// - **PASCAL VOC**: `ImageSets/Main/<split>.txt`, `JPEGImages/` and `Annotations/*.xml`. The folder may
     ///   also be a `VOCdevkit` with one year inside.
+    /// - **COCO**: `annotations/instances_<split>.json` and the images in `<split>/`, `images/<split>/` or
+    ///   `images/`, as COCO's own archives unpack; or JSON of this form under other names, in `annotations/` or
+    ///   among the images; or one such file.
+    /// - **Roboflow's COCO export**: `<split>/_annotations.coco.json` among the images.
     /// - **Roboflow CSV** (the export Multi-Class Classification): `train|valid|test/_classes.csv` among the
     ///   images.
     /// - **CSV** or TSV: one table, or `train.csv`, `val.csv`, `test.csv`; see below.
@@ -78,8 +110,9 @@ impl Dataset {
     ///   folders have none.
     ///
     /// Split names are brought to `train`, `val` and `test` (from `valid`, `validation`, `training`,
-    /// `testing`, in any case); others keep theirs. Where nothing tells splits, there is one, `all`. Annotations
-    /// are read and checked in full; images are not touched: [`verify_images`](crate::verify_images) does that.
+    /// `testing`, in any case, and in COCO from names with a year, as `train2014`); others keep theirs. Where
+    /// nothing tells splits, there is one, `all`. Annotations are read and checked in full; images are not touched:
+    /// [`verify_images`](crate::verify_images) does that.
     ///
     /// # Tables
     /// The first line names the columns; commas, tabs or semicolons separate them. [`Dataset::notes`] say which
@@ -104,6 +137,13 @@ impl Dataset {
     ///
     /// `trainval.txt` holds the items of `train.txt` and `val.txt` once more. It is read, as `train`, only
     /// where neither of these exists. Lists of other names are left out with a note.
+    ///
+    /// # COCO label states
+    /// A label is present if the image has an object of it, as [`ReadOptions::crowd`] says if all of these are
+    /// crowd regions, and absent otherwise: an image without objects is a negative. Labels are in the order of
+    /// their ids, which may have gaps. Roboflow's category 0, the group of all others, is left out with a note
+    /// where no object is one. The id of an item is its file name without extension. Files are read in one pass
+    /// that keeps labels alone, so that the memory for it does not grow with polygons.
     ///
     /// # Errors
     /// See [`Error`]: a folder that is no data set, and annotations that are malformed or contradict
@@ -169,11 +209,11 @@ fn ids_of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// Checks that a second annotation file lists the labels of the first.
-fn check_same_labels(first: &Path, ours: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
-    if ours == found {
+fn check_same_labels(first: &Path, known: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
+    if known == found {
         return Ok(());
     }
-    let difference = labels::difference(ours, found);
+    let difference = labels::difference(known, found);
     Err(Error::LabelsDiffer { first: first.to_owned(), second: second.to_owned(), difference })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{csv, datumaro, is_plain_name, stays_inside, voc};
+use super::{coco, csv, datumaro, is_plain_name, stays_inside, voc};
 use crate::dataset::{Dataset, Item};
 use crate::error::Error;
 
@@ -22,6 +22,8 @@ pub enum WriteFormat {
     Voc,
     /// A table with a column per label; holds everything.
     Csv,
+    /// COCO JSON; unknown becomes absent.
+    Coco,
 }
 
 /// What [`write_dataset`] does about the image files.
@@ -47,7 +49,7 @@ pub(super) struct Writer {
     pub write: fn(&Dataset, &Path) -> Result<Vec<String>, Error>,
 }
 
-const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, csv::WRITER];
+const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, coco::WRITER, csv::WRITER];
 
 /// Writes a data set into the folder `root` and says, a sentence each, what the format could not hold. Files
 /// that are there already are replaced, annotation files each at once; others stay.
@@ -61,6 +63,8 @@ const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, csv::WRITER];
 ///   where they are, and programs that need boxes will say so.
 /// - [`Csv`](WriteFormat::Csv): `labels.csv` with the columns `id`, `image`, `split` and one per label, and
 ///   `images/<split>/<id>.<extension>`. All states are kept, unknown ones as empty cells.
+/// - [`Coco`](WriteFormat::Coco): `annotations/instances_<split>.json` and `<split>/<id>.<extension>`. There is one
+///   annotation per present label, without box, area and outline, which nobody knows. Unknown is written as absent.
 ///
 /// ```
 /// use mlcls_data::{Dataset, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset};

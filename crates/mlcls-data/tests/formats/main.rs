@@ -1,10 +1,13 @@
 //! Data sets on disk, good and bad, through the public interface.
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
+mod archives;
+mod coco;
 mod csv;
 mod datumaro;
 mod folders;
 mod hostile;
+mod hostile_coco;
 mod hostile_tables;
 mod images;
 mod locate;

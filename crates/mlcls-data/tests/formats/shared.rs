@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mlcls_data::{
-    Dataset, Difficult, Format, ImageCheck, LabelState, ReadOptions, SplitSummary, verify_images,
+    Dataset, Doubtful, Format, ImageCheck, LabelState, ReadOptions, SplitSummary, verify_images,
 };
 
 /// A folder of the data beside the checkout.
@@ -110,6 +110,23 @@ fn voc_mini_has_files_per_label() {
         assert_eq!(csv.split(&split.name).unwrap().items, expected, "{}", split.name);
     }
 
-    let negative = Dataset::open(&path, &ReadOptions { difficult: Difficult::Negative }).unwrap();
+    let options = ReadOptions { difficult: Doubtful::Negative, ..ReadOptions::default() };
+    let negative = Dataset::open(&path, &options).unwrap();
     assert!(negative.summary().splits.iter().all(|split| split.unknown == 0));
+}
+
+#[test]
+fn coco_subset() {
+    let Some(path) = shared("coco_subset_256") else { return };
+    let dataset = open(path);
+    assert_eq!((dataset.format, dataset.labels.len()), (Format::Coco, 80));
+    assert_eq!((dataset.labels[0].as_str(), dataset.labels[79].as_str()), ("person", "toothbrush"));
+    // {(a["image_id"], a["category_id"]) for a in data["annotations"]}
+    for (name, positives, shown, empty) in [("train", 362, 71, 2), ("val", 373, 73, 0)] {
+        let split = split(&dataset, name);
+        assert_eq!((split.images, split.positives.iter().sum::<usize>()), (128, positives), "{name}");
+        let labels = split.positives.iter().filter(|n| **n > 0).count();
+        assert_eq!((labels, split.empty, split.unknown), (shown, empty, 0), "{name}");
+    }
+    assert!(verify_images(&dataset, ImageCheck::Full).is_empty());
 }

@@ -1,6 +1,6 @@
 //! PASCAL VOC: lists, objects, difficult marks, and what is refused.
 
-use mlcls_data::{Dataset, Difficult, ReadOptions};
+use mlcls_data::{Dataset, Doubtful, ReadOptions};
 
 use crate::support::{Dir, items};
 
@@ -43,11 +43,12 @@ fn objects_become_states_and_labels_are_in_alphabetical_order() {
 fn difficult_is_unknown_positive_or_negative() {
     let dir = with_xml(&[("train", "1\n2\n3\n")], PETS);
     for (difficult, expected) in [
-        (Difficult::Unknown, ["1 ++", "2 ?-", "3 ?+"]),
-        (Difficult::Positive, ["1 ++", "2 +-", "3 ++"]),
-        (Difficult::Negative, ["1 ++", "2 --", "3 -+"]),
+        (Doubtful::Unknown, ["1 ++", "2 ?-", "3 ?+"]),
+        (Doubtful::Positive, ["1 ++", "2 +-", "3 ++"]),
+        (Doubtful::Negative, ["1 ++", "2 --", "3 -+"]),
     ] {
-        let dataset = Dataset::open(dir.path(), &ReadOptions { difficult }).unwrap();
+        let dataset =
+            Dataset::open(dir.path(), &ReadOptions { difficult, ..ReadOptions::default() }).unwrap();
         assert_eq!(items(&dataset, "train"), expected);
     }
 }
@@ -86,7 +87,7 @@ fn files_per_label_are_read_where_all_are_there() {
     let dataset = dir.open();
     assert_eq!(dataset.labels, ["cat", "dog"]);
     assert_eq!(items(&dataset, "train"), ["1 +?", "2 -+"]);
-    let positive = ReadOptions { difficult: Difficult::Positive };
+    let positive = ReadOptions { difficult: Doubtful::Positive, ..ReadOptions::default() };
     assert_eq!(items(&Dataset::open(dir.path(), &positive).unwrap(), "train"), ["1 ++", "2 -+"]);
 }
 

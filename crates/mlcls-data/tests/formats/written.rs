@@ -3,7 +3,7 @@
 use std::fs;
 
 use mlcls_data::{
-    Dataset, Difficult, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset,
+    Dataset, Doubtful, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset,
 };
 
 use crate::support::{Dir, items};
@@ -71,7 +71,9 @@ fn voc_as_the_development_kits_have_it() {
     let from_xml = to.open();
     assert_eq!(from_xml.labels, ["cat", "dog"]);
     assert_eq!(items(&from_xml, "train"), ["a +?", "b -+"]);
-    let positive = Dataset::open(to.path(), &ReadOptions { difficult: Difficult::Positive }).unwrap();
+    let positive =
+        Dataset::open(to.path(), &ReadOptions { difficult: Doubtful::Positive, ..ReadOptions::default() })
+            .unwrap();
     assert_eq!(items(&positive, "train"), ["a ++", "b -+"]);
 }
 

@@ -21,13 +21,16 @@ pub struct HeatMap<'a> {
 }
 
 impl HeatMap<'_> {
-    /// The plot. It has a size of its own: a page lets one scroll where it is wider than its card.
+    /// Up to this many rows a heat map can be read in a card among others; it then shrinks to fit.
+    pub const FITS: usize = 24;
+
+    /// The plot. It has a size of its own; a page lets one scroll where a large one is wider than its card.
     pub fn to_svg(&self) -> String {
         let n = self.names.len();
-        let cell = if n <= 24 { 17.0 } else { 14.0 };
+        let cell = (360.0 / n as f64).clamp(14.0, 36.0);
         let left = gutter(self.names.iter().map(String::as_str), 110.0);
         let end = left + n as f64 * cell;
-        let mut svg = Svg::new(end + 2.0, end + 34.0).fixed();
+        let mut svg = Svg::new(end.max(left + 190.0) + 2.0, end + 34.0).fixed(n <= Self::FITS);
         for (i, name) in self.names.iter().enumerate() {
             let (middle, name) = (left + (i as f64 + 0.5) * cell + 4.0, fit(name, left - 8.0));
             svg.text("end", (left - 5.0, middle), &name);

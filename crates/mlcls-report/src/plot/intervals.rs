@@ -9,8 +9,10 @@ use super::{COLOURS, Scale, WIDTH};
 pub struct Interval {
     /// The row that it stands in, as a position in [`Intervals::rows`].
     pub row: usize,
-    /// The colour.
-    pub series: usize,
+    /// Its place in the row, from above: see [`Intervals::lanes`].
+    pub lane: usize,
+    /// The colour, as the position of a series.
+    pub colour: usize,
     /// The value.
     pub value: f64,
     /// Where it may lie.
@@ -28,8 +30,8 @@ pub struct Intervals<'a> {
     pub rows: &'a [String],
     /// The values, in any order.
     pub values: &'a [Interval],
-    /// How many series there are; those of one row lie side by side.
-    pub series: usize,
+    /// How many values lie side by side in a row.
+    pub lanes: usize,
     /// What the values are.
     pub x: &'a str,
 }
@@ -37,8 +39,8 @@ pub struct Intervals<'a> {
 impl Intervals<'_> {
     /// The plot.
     pub fn to_svg(&self) -> String {
-        let lane = 8.0;
-        let row = (lane * self.series as f64 + 6.0).max(18.0);
+        let spacing = 8.0;
+        let row = (spacing * self.lanes as f64 + 6.0).max(18.0);
         let left = gutter(self.rows.iter().map(String::as_str), 130.0);
         let bottom = self.rows.len() as f64 * row;
         let ends = || self.values.iter().flat_map(|v| v.range).filter(|v| v.is_finite());
@@ -56,9 +58,9 @@ impl Intervals<'_> {
         }
         let finite = |v: &&Interval| v.value.is_finite() && v.range.iter().all(|e| e.is_finite());
         for value in self.values.iter().filter(finite) {
-            let middle = (self.series as f64 - 1.0) / 2.0;
-            let y = (value.row as f64 + 0.5) * row + (value.series as f64 - middle) * lane;
-            let (colour, pale) = (value.series % COLOURS, if value.strong { "" } else { " pale" });
+            let middle = (self.lanes as f64 - 1.0) / 2.0;
+            let y = (value.row as f64 + 0.5) * row + (value.lane as f64 - middle) * spacing;
+            let (colour, pale) = (value.colour % COLOURS, if value.strong { "" } else { " pale" });
             let [from, to] = value.range.map(|end| axis.at(end));
             svg.line(&format!("whisker l{colour}{pale}"), (from, y), (to, y));
             svg.circle(&format!("s{colour}{pale}"), (axis.at(value.value), y), 3.2, &value.title);

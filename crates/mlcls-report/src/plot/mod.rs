@@ -29,10 +29,10 @@ pub const WIDTH: f64 = 380.0;
 /// Number of colours; series beyond it use them again.
 const COLOURS: usize = 6;
 
-/// A legend for series in the order of their colours, as HTML.
-pub fn legend<S: AsRef<str>>(names: &[S]) -> String {
-    let entry = |(i, name): (usize, &S)| {
-        format!("<li><i class=\"b{}\"></i>{}</li>", i % COLOURS, escape(name.as_ref()))
+/// A legend of names and their colours (positions of series), as HTML.
+pub fn legend<'a>(entries: impl IntoIterator<Item = (usize, &'a str)>) -> String {
+    let entry = |(colour, name): (usize, &str)| {
+        format!("<li><i class=\"b{}\"></i>{}</li>", colour % COLOURS, escape(name))
     };
-    format!("<ul class=\"legend\">{}</ul>\n", names.iter().enumerate().map(entry).collect::<String>())
+    format!("<ul class=\"legend\">{}</ul>\n", entries.into_iter().map(entry).collect::<String>())
 }

@@ -21,9 +21,9 @@ impl Svg {
         Self { width, height, class: "", body: String::new() }
     }
 
-    /// Keeps its size instead of filling its card.
-    pub(super) fn fixed(mut self) -> Self {
-        self.class = "fixed";
+    /// Keeps its size instead of filling its card, or at most shrinks to fit it.
+    pub(super) fn fixed(mut self, shrinks: bool) -> Self {
+        self.class = if shrinks { "shrinks" } else { "fixed" };
         self
     }
 

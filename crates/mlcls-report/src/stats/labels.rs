@@ -46,7 +46,11 @@ pub(super) fn positives(page: &mut Page, stats: &Stats) {
     };
     let bars: Vec<Bar> = shown.iter().map(bar).collect();
     let plot = StackedBars { series: &series, bars: &bars, x: "images with the label" }.to_svg();
-    page.card("Labels", &format!("Positives of each label, by split.{note}"), &(legend(&series) + &plot));
+    page.card(
+        "Labels",
+        &format!("Positives of each label, by split.{note}"),
+        &(legend(series.iter().map(String::as_str).enumerate()) + &plot),
+    );
 }
 
 pub(super) fn per_image(page: &mut Page, stats: &Stats) {
@@ -62,12 +66,12 @@ pub(super) fn per_image(page: &mut Page, stats: &Stats) {
     let values: Vec<Vec<f64>> = stats.labels_per_image.iter().map(share).collect();
     let x = "labels in an image";
     let plot = Columns { series: &series, groups: &groups, values: &values, x, y: "% of the split" }.to_svg();
-    page.card("Labels per image", "", &(legend(&series) + &plot));
+    page.card("Labels per image", "", &(legend(series.iter().map(String::as_str).enumerate()) + &plot));
 }
 
 pub(super) fn drift(page: &mut Page, stats: &Stats) {
     let Some(base) = stats.summary.splits.first().filter(|_| !stats.drift.is_empty()) else { return };
-    let others: Vec<String> = split_names(stats).split_off(1);
+    let splits = split_names(stats);
     let (shown, note) = ends(&by_frequency(stats), ROWS);
     let rows: Vec<String> = shown.iter().map(|label| stats.summary.labels[*label].clone()).collect();
     let values: Vec<Interval> = stats
@@ -76,9 +80,11 @@ pub(super) fn drift(page: &mut Page, stats: &Stats) {
         .filter_map(|drift| {
             let name = &stats.summary.labels[drift.label];
             let [low, high] = drift.interval.map(|v| 100.0 * v);
+            let colour = splits.iter().position(|split| *split == drift.split)?;
             Some(Interval {
                 row: shown.iter().position(|label| *label == drift.label)?,
-                series: others.iter().position(|split| *split == drift.split)?,
+                lane: colour.saturating_sub(1),
+                colour,
                 value: 100.0 * drift.difference,
                 range: [low, high],
                 strong: drift.is_significant(),
@@ -92,12 +98,16 @@ pub(super) fn drift(page: &mut Page, stats: &Stats) {
         })
         .collect();
     let x = "percentage points";
-    let plot = Intervals { rows: &rows, values: &values, series: others.len(), x }.to_svg();
+    let plot = Intervals { rows: &rows, values: &values, lanes: splits.len() - 1, x }.to_svg();
     let text = format!(
-        "Prevalence of each label minus that in {}, with 95% intervals. Strong colour: chance is a bad explanation (p < 0.05 for all labels together).{note}",
+        "Prevalence of each label minus that in {}, with 95% intervals. Strong colour: chance is a bad explanation (p\u{a0}<\u{a0}0.05 for all labels together).{note}",
         base.name
     );
-    page.card("Difference between splits", &text, &(legend(&others) + &plot));
+    page.card(
+        "Difference between splits",
+        &text,
+        &(legend(splits.iter().map(String::as_str).enumerate().skip(1)) + &plot),
+    );
 }
 
 pub(super) fn cooccurrence(page: &mut Page, stats: &Stats) {
@@ -125,7 +135,9 @@ pub(super) fn cooccurrence(page: &mut Page, stats: &Stats) {
     let text = format!(
         "The share of images with the row's label that have the column's too, where that is known. Labels that occur together stand together.{note}"
     );
-    page.wide_card("Labels that occur together", &text, &format!("<div class=\"scroll\">{plot}</div>"));
+    let body = format!("<div class=\"scroll\">{plot}</div>");
+    let add = if names.len() <= HeatMap::FITS { Page::card } else { Page::wide_card };
+    add(page, "Labels that occur together", &text, &body);
 }
 
 /// An order in which labels that overlap are neighbours: from the most frequent on, the next is the one that overlaps

@@ -42,7 +42,7 @@ fn quantiles(stats: &Stats) -> String {
         row("width", &images.width, 0, 1.0),
         row("height", &images.height, 0, 1.0),
         row("width / height", &images.aspect, 2, 1.0),
-        row("kB", &images.bytes, 0, 1000.0),
+        row("kB", &images.bytes, 1, 1000.0),
     ];
     table(&["", "least", "5%", "median", "95%", "most"], rows.into_iter().flatten())
 }

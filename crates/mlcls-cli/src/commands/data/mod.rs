@@ -2,9 +2,12 @@
 
 mod convert;
 mod fetch;
+mod preview;
 mod source;
 mod split;
 mod stats;
+
+pub use source::State;
 
 use std::process::ExitCode;
 
@@ -22,6 +25,7 @@ pub struct Args {
 enum Command {
     Fetch(fetch::Args),
     Convert(convert::Args),
+    Preview(preview::Args),
     Split(split::Args),
     Stats(stats::Args),
 }
@@ -31,6 +35,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Preview(args) => preview::run(args),
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
     }

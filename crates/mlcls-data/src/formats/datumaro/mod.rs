@@ -6,7 +6,8 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use super::{Reader, files_with_extension};
+use super::json::{self, Kind};
+use super::{Reader, coco, files_with_extension};
 use crate::dataset::Format;
 
 pub(super) use write::WRITER;
@@ -19,7 +20,10 @@ pub(super) const READER: Reader = Reader {
     read: read::read,
 };
 
+/// The folder itself where one of its annotation files may be Datumaro's: by its name and first keys it is
+/// not COCO's.
 fn locate(folder: &Path) -> Vec<PathBuf> {
-    let files = files_with_extension(&folder.join("annotations"), "json");
-    if files.is_ok_and(|files| !files.is_empty()) { vec![folder.to_owned()] } else { Vec::new() }
+    let files = files_with_extension(&folder.join("annotations"), "json").unwrap_or_default();
+    let ours = |(stem, file): &(String, PathBuf)| !coco::is_official(stem) && json::kind(file) != Kind::Coco;
+    if files.iter().any(ours) { vec![folder.to_owned()] } else { Vec::new() }
 }

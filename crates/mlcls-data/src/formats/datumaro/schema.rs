@@ -2,12 +2,15 @@
 //! groups, image sizes) say nothing about which label an image has, and are passed over.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::de::StrRead;
 
+use super::super::json::{malformed, read_json};
 use crate::error::Error;
 
 /// One file, which is one split.
@@ -86,29 +89,16 @@ pub(super) enum Parsed {
 /// # Errors
 /// [`Error::Malformed`] with line, column and the path to the field.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Parsed, Error> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let (error, field) = match serde_path_to_error::deserialize(&mut json) {
-        Ok(annotations) => match json.end() {
-            Ok(()) => return Ok(Parsed::Datumaro(annotations)),
-            Err(error) => (error, String::new()),
-        },
-        Err(error) => {
-            let field = error.path().to_string();
-            (error.into_inner(), field)
-        }
+    let failure = match read_json(StrRead::new(text), PhantomData) {
+        Ok(annotations) => return Ok(Parsed::Datumaro(annotations)),
+        Err(failure) => failure,
     };
-    if error.is_data()
+    if failure.0.is_data()
         && let Some(description) = other_json(text)
     {
         return Ok(Parsed::Other(description));
     }
-    // The place is at the front of our message, so it is taken off the end of this one.
-    let (line, column) = (error.line(), error.column());
-    let problem = error.to_string();
-    let problem = problem.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&problem);
-    // Where the syntax breaks there is no field yet.
-    let field = if error.is_data() && field != "." { format!("{field}: ") } else { String::new() };
-    Err(Error::Malformed { file: file.to_owned(), line, column, problem: format!("{field}{problem}") })
+    Err(malformed(file, failure))
 }
 
 /// What a JSON text is that is not Datumaro's; nothing where it has Datumaro's keys or is not sound.
@@ -120,8 +110,6 @@ fn other_json(text: &str) -> Option<String> {
     let has = |key: &str| object.contains_key(key);
     if has("categories") && has("items") {
         None
-    } else if has("categories") && has("images") && has("annotations") {
-        Some("a COCO file, which is not read yet".to_owned())
     } else {
         let missing: Vec<&str> = ["categories", "items"].into_iter().filter(|key| !has(key)).collect();
         Some(format!("without `{}`", missing.join("` and `")))

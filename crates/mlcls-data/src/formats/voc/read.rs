@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::super::text::read_text;
-use super::super::{Difficult, ReadOptions, check_items, is_image_name, require_folder};
+use super::super::{Doubtful, ReadOptions, check_items, is_image_name, require_folder};
 use super::lists::{self, Mark, SplitList};
 use super::xml;
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -52,13 +52,11 @@ pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Dataset, Error>
     Ok(Dataset { root: root.to_owned(), format: Format::Voc, labels, splits, notes })
 }
 
-fn state(mark: Option<&Mark>, difficult: Difficult) -> LabelState {
-    match (mark, difficult) {
-        (Some(Mark::Positive), _) => LabelState::Present,
-        (Some(Mark::Negative) | None, _) => LabelState::Absent,
-        (Some(Mark::Difficult), Difficult::Unknown) => LabelState::Unknown,
-        (Some(Mark::Difficult), Difficult::Positive) => LabelState::Present,
-        (Some(Mark::Difficult), Difficult::Negative) => LabelState::Absent,
+fn state(mark: Option<&Mark>, difficult: Doubtful) -> LabelState {
+    match mark {
+        Some(Mark::Positive) => LabelState::Present,
+        Some(Mark::Negative) | None => LabelState::Absent,
+        Some(Mark::Difficult) => difficult.state(),
     }
 }
 
