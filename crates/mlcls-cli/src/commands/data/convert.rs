@@ -84,9 +84,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         To::Voc => WriteFormat::Voc,
         To::Csv => WriteFormat::Csv,
     };
+    let changes = write_dataset(&dataset, &args.out, format, args.images.into())?;
+    // Behind the work, so that a reader who leaves early does not stop it.
     let mut out = stdout().lock();
     writeln!(out, "{}", dataset.summary())?;
-    let changes = write_dataset(&dataset, &args.out, format, args.images.into())?;
     for sentence in changes {
         writeln!(out, "note: {sentence}")?;
     }
