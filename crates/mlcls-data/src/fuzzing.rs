@@ -14,8 +14,14 @@ use crate::{Dataset, Images, ReadOptions, WriteFormat, decode, write_dataset};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("datumaro", datumaro), ("voc_xml", voc_xml), ("voc_lists", voc_lists), ("image", image)];
+pub const TARGETS: &[Target] = &[
+    ("datumaro", datumaro),
+    ("voc_xml", voc_xml),
+    ("voc_lists", voc_lists),
+    ("csv", csv),
+    ("roboflow_csv", roboflow_csv),
+    ("image", image),
+];
 
 /// Pixels that an image may have here: a fuzzer that waits for large images finds nothing.
 const MAX_PIXELS: u64 = 1 << 20;
@@ -41,6 +47,20 @@ pub fn voc_lists(bytes: &[u8]) {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     scene.file("ImageSets/Main/train.txt", &bytes[..end]);
     scene.file("ImageSets/Main/cat_train.txt", bytes.get(end + 1..).unwrap_or_default());
+    scene.read();
+}
+
+/// `labels.csv`. What can be read can be written and read again to the same.
+pub fn csv(bytes: &[u8]) {
+    let scene = Scene::new("csv", &["images"]);
+    scene.file("labels.csv", bytes);
+    scene.read_write_read(WriteFormat::Csv);
+}
+
+/// `train/_classes.csv`.
+pub fn roboflow_csv(bytes: &[u8]) {
+    let scene = Scene::new("roboflow_csv", &["train"]);
+    scene.file("train/_classes.csv", bytes);
     scene.read();
 }
 

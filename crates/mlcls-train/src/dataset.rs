@@ -38,20 +38,40 @@ impl Config {
 
 /// The split to train on and the split to validate on.
 pub(crate) fn train_and_val<'a>(dataset: &'a Dataset, config: &Config) -> Result<(&'a Split, &'a Split)> {
-    let train = dataset.require_split(&config.data.train)?;
-    let name = &config.data.val;
-    let val = dataset.split(name).ok_or_else(|| {
-        let others: Vec<String> = dataset.splits.iter().map(|s| format!("`{}`", s.name)).collect();
+    let undivided = |reason: String| {
+        let root = dataset.root.clone();
         let reason = format!(
-            "no split `{name}` to validate on; the splits here are {}. Make one from images that are not trained on, \
-             or choose another with --set data.val=NAME (that split then chooses the best checkpoint)",
-            others.join(", ")
+            "{reason}. Divide it with: mlcls data split {} --out NEW --val 0.2, and train on NEW",
+            root.display()
         );
-        Error::NoData { root: dataset.root.clone(), reason }
+        Error::NoData { root, reason }
+    };
+    let (train, val) = (&config.data.train, &config.data.val);
+    if let [only] = dataset.splits.as_slice()
+        && only.name != *train
+    {
+        let reason = format!(
+            "the data set is not divided: its only split is `{}`, and `{train}` and `{val}` are needed",
+            only.name
+        );
+        return Err(undivided(reason));
+    }
+    let train = dataset.require_split(train)?;
+    let val = dataset.split(val).ok_or_else(|| match dataset.splits.as_slice() {
+        [only] => undivided(format!("no split `{val}` to validate on; the only split is `{}`", only.name)),
+        splits => {
+            let others: Vec<String> = splits.iter().map(|s| format!("`{}`", s.name)).collect();
+            let reason = format!(
+                "no split `{val}` to validate on; the splits here are {}. Make one from images that are not trained \
+                 on, or choose another with --set data.val=NAME (that split then chooses the best checkpoint)",
+                others.join(", ")
+            );
+            Error::NoData { root: dataset.root.clone(), reason }
+        }
     })?;
     let positives = val.items.iter().any(|item| item.count(LabelState::Present) > 0);
     if !positives {
-        let reason = format!("no image of `{name}` has a label, so no mAP can be computed on it");
+        let reason = format!("no image of `{}` has a label, so no mAP can be computed on it", val.name);
         return Err(Error::NoData { root: dataset.root.clone(), reason });
     }
     Ok((train, val))
@@ -181,6 +201,27 @@ mod tests {
         let mut dataset = testing::dataset(folder.path(), 6, 8);
         let message = |dataset: &Dataset, changes: &[&str]| setup(dataset, changes).unwrap_err().to_string();
         assert!(message(&dataset, &["data.train=trian"]).contains("did you mean `train`?"));
+        let mut undivided = dataset.clone();
+        undivided.splits.truncate(1);
+        undivided.splits[0].name = "all".into();
+        let root = dataset.root.display();
+        assert_eq!(
+            message(&undivided, &[]),
+            format!(
+                "{root}: the data set is not divided: its only split is `all`, and `train` and `val` are needed. Divide \
+                 it with: mlcls data split {root} --out NEW --val 0.2, and train on NEW"
+            )
+        );
+        undivided.splits[0].name = "train".into();
+        let no_val = message(&undivided, &[]);
+        assert!(
+            no_val
+                .contains("no split `val` to validate on; the only split is `train`. Divide it with: mlcls"),
+            "{no_val}"
+        );
+        // Both on purpose.
+        undivided.splits[0].name = "all".into();
+        assert!(setup(&undivided, &["data.train=all", "data.val=all"]).is_ok());
         let no_val = message(&dataset, &["data.val=test"]);
         assert!(
             no_val.contains("no split `test` to validate on; the splits here are `train`, `val`"),

@@ -26,9 +26,9 @@ pub struct Args {
     /// Data set with the labels of the checkpoint.
     #[arg(value_name = "DATA")]
     data: PathBuf,
-    /// Split to evaluate on.
-    #[arg(long, value_name = "NAME", default_value = "test")]
-    split: String,
+    /// Split to evaluate on [default: test, or the only one]
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
     /// Score from which a label counts as predicted [default: the checkpoint's]
     #[arg(long, value_name = "SCORE", value_parser = super::score)]
     threshold: Option<f32>,
@@ -55,7 +55,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
     let dataset = Dataset::open(&args.data, &options)?;
     let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
-    let report = EvalReport::of(&path, &dataset, &args.split, &options)?;
+    let split = args.split.as_deref().unwrap_or(match dataset.splits.as_slice() {
+        [only] => &only.name,
+        _ => "test",
+    });
+    let report = EvalReport::of(&path, &dataset, split, &options)?;
     report.save()?;
     let mut out = stdout().lock();
     match (args.json, args.csv) {

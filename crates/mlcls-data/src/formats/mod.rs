@@ -118,7 +118,8 @@ impl Dataset {
     /// The first line names the columns; commas, tabs or semicolons separate them. [`Dataset::notes`] say which
     /// column was taken for what.
     /// - One column of image paths, called `image`, `path`, `filename` or similarly. Paths are relative to the
-    ///   folder of the table, to `images` in it, or to `<split>` or `images/<split>`; the ending may be left out.
+    ///   folder of the table, to `images` or `JPEGImages` in it, or to a folder `<split>` in one of these; the
+    ///   ending may be left out.
     /// - Optionally `id` and `split`, before the labels. A split column may stand elsewhere, and be called
     ///   `subset`, `set` and the like, if it says train, val or test in every row.
     /// - Then a column per label, with 1, 0, or nothing, `-1` or `?` for unknown; or one column called `labels` (or
@@ -234,6 +235,11 @@ fn check_items(split: &Split, file: &Path) -> Result<(), Error> {
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+}
+
+/// Whether a name can be that of one file or folder, on every system.
+fn is_plain_name(name: &str) -> bool {
+    stays_inside(name) && !name.contains(['/', '\\', '\0']) && name != "."
 }
 
 /// Checks that a folder exists.

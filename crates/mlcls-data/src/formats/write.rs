@@ -2,16 +2,16 @@
 //!
 //! To add a format, write a [`Writer`] beside its reader and add it to [`WRITERS`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{coco, csv, datumaro, stays_inside, voc};
+use super::{coco, csv, datumaro, is_plain_name, stays_inside, voc};
 use crate::dataset::{Dataset, Item};
-use crate::error::Error;
+use crate::error::{Error, count, shown};
 
 /// A format that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +60,8 @@ const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, coco::WRITER, csv::W
 /// - [`Voc`](WriteFormat::Voc): `ImageSets/Main/<split>.txt` and `<label>_<split>.txt`, `JPEGImages/<id>.<extension>`
 ///   and `Annotations/<id>.xml`. An unknown label is a difficult object, which [`Dataset::open`] reads as unknown
 ///   unless told otherwise. Labels are read back in alphabetical order. Objects have no `bndbox`: nobody knows
-///   where they are, and programs that need boxes will say so.
+///   where they are, and programs that need boxes will say so. The images of all splits lie together, so an id that
+///   means another image in another split gets the split before it.
 /// - [`Csv`](WriteFormat::Csv): `labels.csv` with the columns `id`, `image`, `split` and one per label, and
 ///   `images/<split>/<id>.<extension>`. All states are kept, unknown ones as empty cells.
 /// - [`Coco`](WriteFormat::Coco): `annotations/instances_<split>.json` and `<split>/<id>.<extension>`. There is one
@@ -94,8 +95,9 @@ const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, coco::WRITER, csv::W
 ///
 /// # Errors
 /// [`Error::Write`] for a file that cannot be written, [`Error::Read`] for an image that cannot be read,
-/// [`Error::Field`] for an id that cannot be a file name or would be the file of another image, and for an
-/// image that does not lie where the format wants it ([`Images::InPlace`]).
+/// [`Error::Field`] for an id or split that cannot be a file name, for two images that would be one file, for an
+/// image that does not lie where the format wants it ([`Images::InPlace`]), and for names that the format cannot
+/// hold.
 pub fn write_dataset(
     dataset: &Dataset,
     root: &Path,
@@ -103,11 +105,20 @@ pub fn write_dataset(
     images: Images,
 ) -> Result<Vec<String>, Error> {
     let writer = WRITERS.iter().find(|w| w.format == format).expect("every format has a writer");
+    if let Some(split) = dataset.splits.iter().find(|split| !is_plain_name(&split.name)) {
+        let problem = "the name of a split is part of file names, and this cannot be".to_owned();
+        return Err(Error::Field {
+            file: root.to_owned(),
+            field: format!("split \"{}\"", split.name),
+            problem,
+        });
+    }
     fs::create_dir_all(root).map_err(Error::write(root))?;
     if images == Images::InPlace {
         return (writer.write)(dataset, root);
     }
     let mut placed = dataset.clone();
+    let mut changes: Vec<String> = tell_splits_apart(&mut placed, writer).into_iter().collect();
     let mut sources: HashMap<PathBuf, PathBuf> = HashMap::new();
     for split in &mut placed.splits {
         for item in &mut split.items {
@@ -135,7 +146,36 @@ pub fn write_dataset(
     let outcomes: Vec<Result<(), Error>> =
         sources.par_iter().map(|(target, source)| place(source, target, images)).collect();
     outcomes.into_iter().collect::<Result<(), Error>>()?;
-    (writer.write)(&placed, root)
+    changes.extend((writer.write)(&placed, root)?);
+    Ok(changes)
+}
+
+/// Puts the split before the ids that stand for different images in two splits, where the format keeps the images
+/// of all splits together; and says so.
+fn tell_splits_apart(dataset: &mut Dataset, writer: &Writer) -> Option<String> {
+    let mut seen: HashMap<String, (&str, &Path)> = HashMap::new();
+    let mut shared: HashSet<String> = HashSet::new();
+    for split in &dataset.splits {
+        for item in &split.items {
+            let place = (writer.image)(&split.name, &item.id);
+            let (first, image) = *seen.entry(place).or_insert((&split.name, &item.image));
+            if first != split.name && image != item.image {
+                shared.insert(item.id.clone());
+            }
+        }
+    }
+    let mut example = None;
+    for split in &mut dataset.splits {
+        for item in split.items.iter_mut().filter(|item| shared.contains(&item.id)) {
+            let new = format!("{}_{}", split.name, item.id);
+            example
+                .get_or_insert_with(|| format!("{} of {} is {}", shown(&item.id), split.name, shown(&new)));
+            item.id = new;
+        }
+    }
+    let ids = count(shared.len(), "id means", "ids mean");
+    example
+        .map(|example| format!("{ids} another image in another split and got the split before it: {example}"))
 }
 
 /// Where the image of an item goes, relative to the root.

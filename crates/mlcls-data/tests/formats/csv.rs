@@ -255,7 +255,11 @@ fn cells_that_are_no_states_are_refused_with_place_and_words() {
         ("image,cat\na.jpg,1,\n", "2:3: this row has 3 cells and the header 2"),
         ("image,cat,cat\na.jpg,1,1\n", "1:3: column 2 is called `cat` too"),
         ("image,cat,\na.jpg,1,5\n", "2:3: column 3 holds `5` and has no name"),
-        ("image,split,cat\na.jpg,,1\n", "2:2: no split; expected train, val, test or another name"),
+        (
+            "image,split,cat\na.jpg,,1\n",
+            "2:2: `` is no name of a split; expected train, val, test or another",
+        ),
+        ("image,split,cat\na.jpg,../..,1\n", "2:2: `../..` is no name of a split"),
         ("image\na.jpg\n", "1:1: no column of labels: expected one per label"),
         ("image,labels\na.jpg,\"['cat', 'dog']\"\n", "2:2: `['cat', 'dog']` is a list in brackets"),
         (

@@ -17,3 +17,4 @@ mod round_trip;
 mod shared;
 mod support;
 mod voc;
+mod written;

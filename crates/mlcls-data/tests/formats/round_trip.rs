@@ -1,6 +1,6 @@
-//! What is written as Datumaro reads back as the same data set.
+//! What is written reads back as the same data set, as far as the format can hold it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use mlcls_data::{Dataset, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset};
@@ -13,49 +13,134 @@ fn state() -> impl Strategy<Value = LabelState> {
     prop_oneof![Just(LabelState::Absent), Just(LabelState::Present), Just(LabelState::Unknown)]
 }
 
-/// Data sets of one to five labels and splits of some items, with names of any letters.
-fn datasets() -> impl Strategy<Value = Dataset> {
-    prop::collection::btree_set("\\PC*[^\\s\\pC]\\PC*", 1..5).prop_flat_map(|labels: BTreeSet<String>| {
-        let item = ("[^/\\\\]{0,12}", prop::collection::vec(state(), labels.len()));
-        let split = prop::collection::btree_map(item.0, item.1, 1..6);
-        prop::collection::vec(split, 1..4).prop_map(move |splits| {
-            let split = |(name, items): (&str, std::collections::BTreeMap<String, Vec<LabelState>>)| Split {
+/// Names of any letters, and those that mean something to a format.
+fn any_label() -> impl Strategy<Value = String> {
+    const ODD: &[&str] = &[
+        "id",
+        "image",
+        "split",
+        "path",
+        "labels",
+        "label",
+        "1",
+        " x",
+        "y ",
+        "a,b",
+        "a;b;c;d;e",
+        "\"",
+        "a\nb",
+        "a\rb",
+        "a\tb",
+    ];
+    prop_oneof![4 => "\\PC*[^\\s\\pC]\\PC*", 1 => prop::sample::select(ODD).prop_map(str::to_owned)]
+}
+
+/// Names of files.
+const ANY_ID: &str = "[^/\\\\\0]{1,12}";
+
+/// Data sets of one to four labels and splits of some items; labels are in alphabetical order.
+fn datasets(
+    label: impl Strategy<Value = String>,
+    id: &'static str,
+    splits: [&'static str; 3],
+) -> impl Strategy<Value = Dataset> {
+    prop::collection::btree_set(label, 1..5).prop_flat_map(move |labels: BTreeSet<String>| {
+        let states = prop::collection::vec(state(), labels.len());
+        let split = prop::collection::btree_map(id, states, 1..6);
+        prop::collection::vec(split, 1..4).prop_map(move |of_splits| {
+            let split = |(name, items): (&str, BTreeMap<String, Vec<LabelState>>)| Split {
                 name: name.to_owned(),
                 items: items
                     .into_iter()
                     .enumerate()
-                    .map(|(i, (id, states))| Item { id, image: format!("{name}/{i}.jpg").into(), states })
+                    .map(|(i, (id, states))| Item { id, image: format!("{name}{i}.jpg").into(), states })
                     .collect(),
             };
             Dataset {
                 root: "images".into(),
                 format: Format::Datumaro,
                 labels: labels.iter().cloned().collect(),
-                splits: ["train", "val", "test"].into_iter().zip(splits).map(split).collect(),
+                splits: splits.into_iter().zip(of_splits).map(split).collect(),
                 notes: Vec::new(),
             }
         })
     })
 }
 
+/// Writes a data set with copies of its images, which are made here, and reads it again. The images must be those
+/// that went in.
+fn written_and_read(dataset: &mut Dataset, format: WriteFormat) -> Dataset {
+    let (from, to) = (Dir::new(), Dir::new());
+    for (i, item) in dataset.splits.iter_mut().flat_map(|split| &mut split.items).enumerate() {
+        item.image = from.join(item.image.to_str().unwrap());
+        fs::write(&item.image, i.to_string()).unwrap();
+    }
+    write_dataset(dataset, to.path(), format, Images::Copy).unwrap();
+    let again = to.open();
+    let images = |dataset: &Dataset| -> Vec<Vec<u8>> {
+        let items = dataset.splits.iter().flat_map(|split| &split.items);
+        items.map(|item| fs::read(&item.image).unwrap()).collect()
+    };
+    assert_eq!(images(&again), images(dataset));
+    again
+}
+
+/// The labels, and the id and states of every item of every split.
+fn content(dataset: &Dataset) -> (Vec<String>, Vec<(String, String, String)>) {
+    let items = dataset
+        .splits
+        .iter()
+        .flat_map(|split| split.items.iter().map(|item| (split.name.clone(), item.id.clone(), states(item))));
+    (dataset.labels.clone(), items.collect())
+}
+
+/// A data set as PASCAL VOC can hold it: where the files per label cannot be written, labels of which no annotation
+/// speaks are lost.
+fn as_in_voc(dataset: &Dataset) -> Dataset {
+    let mut expected = dataset.clone();
+    let told = |label: usize| {
+        let mut items = dataset.splits.iter().flat_map(|split| &split.items);
+        items.any(|item| item.states[label] != LabelState::Absent)
+    };
+    if dataset.labels.iter().any(|label| label.contains(['/', '\\'])) {
+        let kept: Vec<usize> = (0..dataset.labels.len()).filter(|label| told(*label)).collect();
+        expected.labels = kept.iter().map(|label| dataset.labels[*label].clone()).collect();
+        for item in expected.splits.iter_mut().flat_map(|split| &mut split.items) {
+            item.states = kept.iter().map(|label| item.states[*label]).collect();
+        }
+    }
+    expected
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_written_reads_back(mut dataset in datasets()) {
-        let dir = Dir::new();
-        for split in &mut dataset.splits {
-            dir.folder(&format!("images/{}", split.name));
-            for item in &mut split.items {
-                item.image = dir.join("images").join(&item.image);
-                fs::write(&item.image, "").unwrap();
-            }
-        }
-        write_dataset(&dataset, dir.path(), WriteFormat::Datumaro, Images::InPlace).unwrap();
-        let again = dir.open();
+    fn datumaro_reads_back(mut dataset in datasets(any_label(), ANY_ID, ["train", "val", "test"])) {
+        let again = written_and_read(&mut dataset, WriteFormat::Datumaro);
+        prop_assert_eq!(content(&again), content(&dataset));
         prop_assert_eq!(again.fingerprint(), dataset.fingerprint());
-        prop_assert_eq!(&again.labels, &dataset.labels);
-        prop_assert_eq!(&again.splits, &dataset.splits);
+    }
+
+    #[test]
+    fn csv_reads_back(mut dataset in datasets(any_label(), ANY_ID, ["train", "test", "fold, 3"])) {
+        let again = written_and_read(&mut dataset, WriteFormat::Csv);
+        prop_assert_eq!(content(&again), content(&dataset));
+        prop_assert_eq!(again.fingerprint(), dataset.fingerprint());
+    }
+
+    #[test]
+    fn voc_reads_back(
+        mut dataset in datasets("[^\\s\\pC]([^\\pC]{0,8}[^\\s\\pC])?", "[^\\s\\pC/\\\\]{1,12}", ["train", "val", "test"])
+    ) {
+        // Ids are unique over all splits.
+        for split in &mut dataset.splits {
+            split.items.iter_mut().for_each(|item| item.id = format!("{}{}", item.id, split.name));
+        }
+        let expected = as_in_voc(&dataset);
+        prop_assume!(!expected.labels.is_empty());
+        let again = written_and_read(&mut dataset, WriteFormat::Voc);
+        prop_assert_eq!(content(&again), content(&expected));
     }
 }
 

@@ -90,30 +90,24 @@ fn voc_mini_has_files_per_label() {
             "{name}"
         );
     }
-    assert_eq!(
-        dataset.notes,
-        [
-            "read as PASCAL VOC; `labels.csv` is a CSV data set too: name it to read it",
-            "trainval.txt is left out: it repeats train and val"
-        ]
-    );
+    let notes = [
+        "read as PASCAL VOC; `labels.csv` is a CSV data set too (name it to read that)",
+        "trainval.txt is left out: it repeats train and val",
+    ];
+    assert_eq!(dataset.notes, notes);
     assert!(verify_images(&dataset, ImageCheck::Quick).is_empty());
 
     // An independent record of the same data: one row per image, 1 where a label is certain.
-    let table = std::fs::read_to_string(path.join("labels.csv")).unwrap();
-    let mut rows = table.lines();
-    let header: Vec<&str> = rows.next().unwrap().split(',').collect();
-    assert_eq!(&header[2..], dataset.labels);
-    let states = |split: &str, id: &str| {
-        let items = &dataset.split(split).unwrap().items;
-        items.iter().find(|item| item.id == id).unwrap().states.clone()
-    };
-    for row in rows {
-        let cells: Vec<&str> = row.split(',').collect();
-        let states = states(cells[1], cells[0].trim_end_matches(".jpg"));
-        for (cell, state) in cells[2..].iter().zip(states) {
-            assert_eq!(*cell == "1", state == LabelState::Present, "{row}");
-        }
+    let csv = open(path.join("labels.csv"));
+    assert_eq!((csv.format, &csv.labels), (Format::Csv, &dataset.labels));
+    for split in &dataset.splits {
+        // The rows are in the order of ids.
+        let mut expected = split.items.clone();
+        expected.sort_by(|a, b| a.id.cmp(&b.id));
+        let unknown =
+            expected.iter_mut().flat_map(|item| &mut item.states).filter(|s| **s == LabelState::Unknown);
+        unknown.for_each(|state| *state = LabelState::Absent);
+        assert_eq!(csv.split(&split.name).unwrap().items, expected, "{}", split.name);
     }
 
     let options = ReadOptions { difficult: Doubtful::Negative, ..ReadOptions::default() };

@@ -12,7 +12,7 @@ use super::source::Source;
 
 /// Write a data set in another format.
 ///
-/// Says which label states the format cannot hold.
+/// Says what was found, and what the new format cannot hold.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -84,11 +84,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         To::Voc => WriteFormat::Voc,
         To::Csv => WriteFormat::Csv,
     };
+    let changes = write_dataset(&dataset, &args.out, format, args.images.into())?;
+    // Behind the work, so that a reader who leaves early does not stop it.
     let mut out = stdout().lock();
     writeln!(out, "{}", dataset.summary())?;
-    let lost = write_dataset(&dataset, &args.out, format, args.images.into())?;
-    for sentence in lost {
-        writeln!(out, "lost: {sentence}")?;
+    for sentence in changes {
+        writeln!(out, "note: {sentence}")?;
     }
     writeln!(out, "written to {}", args.out.display())?;
     Ok(ExitCode::SUCCESS)

@@ -59,9 +59,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
     let mut out = stdout().lock();
     report(&mut out, &dataset, &divided, &options)?;
-    let lost = write_dataset(&divided.dataset, &args.out, WriteFormat::Datumaro, args.images.into())?;
-    for sentence in lost {
-        writeln!(out, "lost: {sentence}")?;
+    let changes = write_dataset(&divided.dataset, &args.out, WriteFormat::Datumaro, args.images.into())?;
+    for sentence in changes {
+        writeln!(out, "note: {sentence}")?;
     }
     writeln!(out, "\nwritten to {0}; train on it: mlcls train {0}", args.out.display())?;
     Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use super::table::Row;
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
 use crate::error::{Error, count, shown};
 use crate::formats::text::read_text;
-use crate::formats::{ReadOptions, check_items, ids_of_paths, usual_split};
+use crate::formats::{ReadOptions, check_items, ids_of_paths, is_plain_name, usual_split};
 
 /// Reads the table `root`, or the tables of the splits in the folder `root`. `options` has nothing to say here.
 pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
@@ -176,13 +176,16 @@ impl Images<'_> {
             .map_err(|problem| table.malformed(row, columns.path, problem))?;
         let split = match columns.split {
             None => split.as_str(),
-            Some(column) => match table.cell(row, column).trim() {
-                "" => {
-                    let problem = "no split; expected train, val, test or another name".to_owned();
+            Some(column) => {
+                let name = table.cell(row, column);
+                if name.trim().is_empty() || !is_plain_name(name) {
+                    let name = shown(name);
+                    let problem =
+                        format!("{name} is no name of a split; expected train, val, test or another");
                     return Err(table.malformed(row, column, problem));
                 }
-                _ => table.cell(row, column),
-            },
+                name
+            }
         };
         let states = self.labels.states(&self.sources[number], row)?;
         let id = columns.id.map(|id| table.cell(row, id).to_owned());
