@@ -66,6 +66,7 @@ impl<T> Table<T> {
         let list = self.list;
         let wrong = |place: String, places: &[(usize, Id)], what: [&str; 2]| {
             let mut ids: Vec<&Id> = places.iter().map(|(_, id)| id).collect();
+            ids.sort();
             ids.dedup();
             let problem = format!("{}: {}", count(ids.len(), what[0], what[1]), some_of(&ids));
             Err(Error::Field { file: file.to_owned(), field: place, problem })
