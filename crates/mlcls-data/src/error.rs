@@ -14,20 +14,21 @@ pub enum Error {
     Missing {
         /// The path.
         path: PathBuf,
-        /// What was expected there: `folder` or `file`.
+        /// What was expected there: a file, a folder, or either.
         what: &'static str,
         /// The most similar name beside it.
         nearest: Option<String>,
     },
     /// The folder holds no data set of a known format.
-    #[error("{}: no data set here: {found}. Expected {expected}.{advice}", root.display())]
+    #[error("{}: no data set here: {found}.{advice}\nExpected one of:{}", root.display(),
+        expected.iter().map(|layout| format!("\n  {layout}")).collect::<String>())]
     NotADataset {
         /// The folder.
         root: PathBuf,
         /// What it holds.
         found: String,
         /// The folders and files that each format is known by.
-        expected: String,
+        expected: Vec<String>,
         /// What to do next, from a look around; a sentence after a space, or nothing.
         advice: String,
     },
@@ -71,7 +72,7 @@ pub enum Error {
         file: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// Column, from 1, in bytes for JSON and in characters for XML and lists.
+        /// Column, from 1: in bytes for JSON, in characters for XML and lists, in cells for tables.
         column: usize,
         /// What was found and what was expected.
         problem: String,
@@ -202,11 +203,20 @@ pub(crate) fn nearest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<I
 /// The first names of a list in backticks, and how many more there are.
 pub(crate) fn some_of(names: &[impl Display]) -> String {
     const SHOWN: usize = 8;
-    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let mut text = names.iter().take(SHOWN).map(|n| shown(&n.to_string())).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text += &format!(" and {} more", names.len() - SHOWN);
     }
     text
+}
+
+/// A text from a file in backticks, cut off where it is long.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}...`", &text[..end]),
+        None => format!("`{text}`"),
+    }
 }
 
 /// `1 item` or `3 items`.

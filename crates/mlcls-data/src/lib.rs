@@ -41,9 +41,18 @@ pub mod augment;
 mod check;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod formats;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod loader;
+mod resplit;
+mod split_distance;
+mod stats;
+mod stratify;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
@@ -55,4 +64,8 @@ pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
+pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
+pub use self::split_distance::{SplitDistance, split_distance};
+pub use self::stats::{Cooccurrence, Drift, ImageSize, ImageSizes, Quantiles, Stats};
+pub use self::stratify::{StratifyError, stratify};
 pub use self::summary::{SplitSummary, Summary};

@@ -8,7 +8,7 @@ use mlcls_data::{Dataset, ImageCheck, Item, LabelState, ReadOptions, Split, veri
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Opens the data set that the settings name (`data.root`, `data.difficult`, `data.limit`).
+/// Opens the data set that the settings name (`data.root`, `data.difficult`, `data.crowd`, `data.limit`).
 ///
 /// # Errors
 /// There is no `data.root`, or no data set there.
@@ -17,7 +17,8 @@ pub fn open_dataset(config: &Config) -> Result<Dataset> {
         let reason = "no data set was named; set data.root, or name it on the command line".to_owned();
         return Err(Error::NoData { root: PathBuf::new(), reason });
     };
-    let mut dataset = Dataset::open(root, &ReadOptions { difficult: config.data.difficult })?;
+    let options = ReadOptions { difficult: config.data.difficult, crowd: config.data.crowd };
+    let mut dataset = Dataset::open(root, &options)?;
     if let Some(limit) = config.data.limit {
         dataset.splits.iter_mut().for_each(|split| split.items.truncate(limit));
     }

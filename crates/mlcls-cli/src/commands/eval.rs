@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use mlcls_data::{Dataset, Difficult, ReadOptions};
+use mlcls_data::{Dataset, ReadOptions};
 use mlcls_metrics::Definition;
 use mlcls_train::{Checkpoint, EvalOptions, Evaluation, RunDir, evaluate_checkpoint};
 use serde::Serialize;
 
+use super::data::State;
 use crate::ui::table::Table;
 use crate::ui::{duration, number, percent};
 
@@ -32,8 +33,11 @@ pub struct Args {
     #[arg(long, value_name = "SCORE", value_parser = super::score)]
     threshold: Option<f32>,
     /// What an object marked `difficult` (VOC) says about its label.
-    #[arg(long, value_name = "STATE", default_value = "unknown", value_parser = difficult)]
-    difficult: Difficult,
+    #[arg(long, value_name = "STATE", value_enum, default_value = "unknown")]
+    difficult: State,
+    /// What a label is that an image shows only in crowd regions (COCO).
+    #[arg(long, value_name = "STATE", value_enum, default_value = "positive")]
+    crowd: State,
     /// Images per batch.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
@@ -48,7 +52,8 @@ pub struct Args {
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let path = checkpoint_path(&args.checkpoint)?;
-    let dataset = Dataset::open(&args.data, &ReadOptions { difficult: args.difficult })?;
+    let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
+    let dataset = Dataset::open(&args.data, &options)?;
     let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
     let report = EvalReport::of(&path, &dataset, &args.split, &options)?;
     report.save()?;
@@ -64,15 +69,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// A checkpoint file: the one given, or the best one of a run folder.
 pub fn checkpoint_path(path: &Path) -> Result<PathBuf> {
     Ok(if path.is_dir() { RunDir::open(path)?.best() } else { path.to_owned() })
-}
-
-fn difficult(word: &str) -> Result<Difficult, String> {
-    match word {
-        "unknown" => Ok(Difficult::Unknown),
-        "positive" => Ok(Difficult::Positive),
-        "negative" => Ok(Difficult::Negative),
-        _ => Err("expected unknown, positive or negative".to_owned()),
-    }
 }
 
 /// An evaluation and what was evaluated.

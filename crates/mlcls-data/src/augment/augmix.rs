@@ -1,7 +1,9 @@
 //! AugMix: the image mixed with several randomly changed versions of itself.
 
+use multiversion::multiversion;
 use rand::{Rng, RngExt};
 
+use super::floor::floor_byte;
 use super::ops::{Op, OpKind};
 use super::rng::uniform;
 use crate::image::Rgb;
@@ -70,19 +72,43 @@ impl AugMix {
 impl AugMixPlan {
     /// Changes the image in place. The sum is taken in single precision, cut to 0..=255 and truncated.
     pub fn apply(&self, image: &mut Rgb) {
-        let mut mixed: Vec<f32> = image.data().iter().map(|&v| (1.0 - self.mix) * f32::from(v)).collect();
-        for chain in &self.chains {
-            let mut changed = image.clone();
-            for op in &chain.ops {
-                op.apply(&mut changed);
+        let changed: Vec<(f32, Rgb)> = self.chains.iter().map(|chain| self.changed(chain, image)).collect();
+        // Piece by piece, so that the sums stay in the processor's nearest cache.
+        let mut sums = [0.0; PIECE];
+        for (i, out) in image.data_mut().chunks_mut(PIECE).enumerate() {
+            let sums = &mut sums[..out.len()];
+            sums.fill(0.0);
+            add(1.0 - self.mix, out, sums);
+            for (weight, changed) in &changed {
+                add(*weight, &changed.data()[i * PIECE..], sums);
             }
-            let weight = self.mix * chain.weight;
-            for (sum, &value) in mixed.iter_mut().zip(changed.data()) {
-                *sum += weight * f32::from(value);
-            }
+            floor(sums, out);
         }
-        for (out, &sum) in image.data_mut().iter_mut().zip(&mixed) {
-            *out = sum as u8; // `as` cuts and truncates.
+    }
+
+    /// What a chain makes of the image, and its part in the result.
+    fn changed(&self, chain: &AugMixChain, image: &Rgb) -> (f32, Rgb) {
+        let mut changed = image.clone();
+        for op in &chain.ops {
+            op.apply(&mut changed);
         }
+        (self.mix * chain.weight, changed)
+    }
+}
+
+/// Values that are mixed at once.
+const PIECE: usize = 1024;
+
+#[multiversion(targets = "simd")]
+fn add(weight: f32, values: &[u8], sums: &mut [f32]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += weight * f32::from(value);
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn floor(sums: &[f32], out: &mut [u8]) {
+    for (out, &sum) in out.iter_mut().zip(sums) {
+        *out = floor_byte(sum);
     }
 }

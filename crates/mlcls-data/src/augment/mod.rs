@@ -3,6 +3,7 @@
 
 mod augmix;
 mod flip;
+mod floor;
 mod ops;
 mod random_crop;
 mod recipe;
@@ -16,4 +17,4 @@ pub use random_crop::{CropStyle, RandomCrop};
 pub use recipe::{Augment, AugmentRecipe, InvalidRecipe, UnknownPreset};
 pub use rotate::rotate;
 
-pub(crate) use rng::{sample_rng, shuffle_rng};
+pub(crate) use rng::{partition_rng, sample_rng, shuffle_rng};

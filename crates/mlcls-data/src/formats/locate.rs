@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{READERS, Reader};
+use super::{READERS, Reader, csv, folders};
 use crate::error::{Error, nearest, some_of};
 
 /// A folder that a reader can read.
@@ -18,8 +18,7 @@ const LOOKED_AT: usize = 64;
 
 pub(super) fn locate(path: &Path) -> Result<Located, Error> {
     if !path.exists() {
-        let what = if path.extension().is_some() { "file" } else { "folder" };
-        return Err(missing(path, what));
+        return Err(missing(path, "file or folder"));
     }
     let mut matches = READERS.iter().filter_map(|reader| {
         let roots = (reader.locate)(path);
@@ -38,8 +37,12 @@ pub(super) fn locate(path: &Path) -> Result<Located, Error> {
     if root != path {
         notes.push(format!("read from `{}`", root.display()));
     }
-    for (other, _) in matches {
-        notes.push(format!("this is a {} data set too; read as {}", other.format, reader.format));
+    for (other, roots) in matches {
+        let what = match roots.as_slice() {
+            [one] if one != path => format!("`{}`, to be read if it is named itself", relative(one, path)),
+            _ => "this".to_owned(),
+        };
+        notes.push(format!("read as {}; {what} is a {} data set too", reader.format, other.format));
     }
     Ok(Located { reader, root, notes })
 }
@@ -65,14 +68,14 @@ pub(super) fn not_a_dataset(path: &Path) -> Error {
             names => format!("the folder holds {}", some_of(&names)),
         }
     };
-    let advice = near_by(path).or_else(|| incomplete(path)).unwrap_or_default();
+    let here = || [incomplete(path), csv::hint(path)].into_iter().flatten().reduce(|a, b| format!("{a}.{b}"));
+    let advice = near_by(path).or_else(here).or_else(|| folders::hint(path)).unwrap_or_default();
     not_a_dataset_because(path, found, advice)
 }
 
 /// The same error for a folder whose names promised a data set that its files do not hold.
 pub(super) fn not_a_dataset_because(root: &Path, found: String, advice: String) -> Error {
-    let expected =
-        READERS.iter().map(|r| format!("{} ({})", r.layout, r.format)).collect::<Vec<_>>().join(", or ");
+    let expected = READERS.iter().map(|reader| format!("{}: {}", reader.format, reader.layout)).collect();
     Error::NotADataset { root: root.to_owned(), found, expected, advice }
 }
 
@@ -84,8 +87,8 @@ fn near_by(path: &Path) -> Option<String> {
     if let Some((above, reader)) = path.ancestors().skip(1).take(3).find_map(|p| Some((p, holds(p)?))) {
         return Some(format!(" `{}` above it is a {} data set: give that", above.display(), reader.format));
     }
-    let children = folders(&path);
-    let grandchildren: Vec<PathBuf> = children.iter().flat_map(|c| folders(c)).take(LOOKED_AT).collect();
+    let children = folders_in(&path);
+    let grandchildren: Vec<PathBuf> = children.iter().flat_map(|c| folders_in(c)).take(LOOKED_AT).collect();
     let below: Vec<String> = children
         .iter()
         .chain(&grandchildren)
@@ -138,7 +141,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The folders in a folder, sorted, as far as they are looked at.
-fn folders(folder: &Path) -> Vec<PathBuf> {
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
     names(folder).iter().map(|name| folder.join(name)).filter(|p| p.is_dir()).take(LOOKED_AT).collect()
 }
 

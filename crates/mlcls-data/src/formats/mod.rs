@@ -3,11 +3,14 @@
 //! To add a format, write one file with a [`Reader`] and add it to [`READERS`].
 
 mod coco;
+mod csv;
 mod datumaro;
+mod folders;
 mod json;
 mod labels;
 mod locate;
 mod observe;
+mod roboflow_csv;
 mod text;
 mod voc;
 mod write;
@@ -37,7 +40,15 @@ struct Reader {
 }
 
 /// All formats; where a folder holds two of them, the first is read.
-const READERS: &[Reader] = &[datumaro::READER, voc::READER, coco::READER, coco::ROBOFLOW];
+const READERS: &[Reader] = &[
+    datumaro::READER,
+    voc::READER,
+    coco::READER,
+    coco::ROBOFLOW,
+    roboflow_csv::READER,
+    csv::READER,
+    folders::READER,
+];
 
 /// Choices that the annotations leave open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,11 +102,30 @@ impl Dataset {
     ///   `images/`, as COCO's own archives unpack; or JSON of this form under other names, in `annotations/` or
     ///   among the images; or one such file.
     /// - **Roboflow's COCO export**: `<split>/_annotations.coco.json` among the images.
+    /// - **Roboflow CSV** (the export Multi-Class Classification): `train|valid|test/_classes.csv` among the
+    ///   images.
+    /// - **CSV** or TSV: one table, or `train.csv`, `val.csv`, `test.csv`; see below.
+    /// - **A folder per label**: `<label>/` or `<split>/<label>/` with images at any depth. Files of the same
+    ///   content in several label folders of a split are one image with several labels; images beside the label
+    ///   folders have none.
     ///
     /// Split names are brought to `train`, `val` and `test` (from `valid`, `validation`, `training`,
-    /// `testing`, in any case, and in COCO from names with a year, as `train2014`); others keep theirs, and a
-    /// COCO file whose name tells none is the split `all`. Annotations are read and checked in full;
-    /// images are not touched: [`verify_images`](crate::verify_images) does that.
+    /// `testing`, in any case, and in COCO from names with a year, as `train2014`); others keep theirs. Where
+    /// nothing tells splits, there is one, `all`. Annotations are read and checked in full; images are not touched:
+    /// [`verify_images`](crate::verify_images) does that.
+    ///
+    /// # Tables
+    /// The first line names the columns; commas, tabs or semicolons separate them. [`Dataset::notes`] say which
+    /// column was taken for what.
+    /// - One column of image paths, called `image`, `path`, `filename` or similarly. Paths are relative to the
+    ///   folder of the table, to `images` in it, or to `<split>` or `images/<split>`; the ending may be left out.
+    /// - Optionally `id` and `split`, before the labels. A split column may stand elsewhere, and be called
+    ///   `subset`, `set` and the like, if it says train, val or test in every row.
+    /// - Then a column per label, with 1, 0, or nothing, `-1` or `?` for unknown; or one column called `labels` (or
+    ///   `tags`, `class` and the like) with the names of labels, separated by `|`, `;`, `,` or spaces. Rows of
+    ///   the same image are joined then; in a table with a column per label a second row must say the same.
+    ///
+    /// The first column of a kind is taken for it, so labels may have any name behind `id,image,split`.
     ///
     /// # VOC label states
     /// Where `ImageSets/Main` holds a file `<label>_<split>.txt` for every label and split, these are read:
@@ -128,19 +158,62 @@ impl Dataset {
 }
 
 /// The position of a split among the others: train, val, test, others by name.
-fn rank(split: &str) -> (usize, String) {
+pub(crate) fn rank(split: &str) -> (usize, String) {
     let known = ["train", "val", "test"].iter().position(|name| *name == split);
     (known.unwrap_or(usize::MAX), split.to_owned())
 }
 
+/// The usual splits in all their spellings, each with the one that is ours.
+const SPLIT_NAMES: &[(&str, &str)] = &[
+    ("train", "train"),
+    ("training", "train"),
+    ("val", "val"),
+    ("valid", "val"),
+    ("validation", "val"),
+    ("test", "test"),
+    ("testing", "test"),
+];
+
+/// Train, val or test, where this is a spelling of one.
+fn usual_split(name: &str) -> Option<&'static str> {
+    SPLIT_NAMES.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name)).map(|(_, name)| *name)
+}
+
 /// The name of a split, by the name of its file.
 fn split_name(stem: &str) -> String {
-    match stem.to_ascii_lowercase().as_str() {
-        "train" | "training" => "train".to_owned(),
-        "val" | "valid" | "validation" => "val".to_owned(),
-        "test" | "testing" => "test".to_owned(),
-        _ => stem.to_owned(),
+    usual_split(stem).unwrap_or(stem).to_owned()
+}
+
+/// The endings of image files, in small letters.
+const IMAGE_ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// Whether a file of this name is an image.
+fn is_image_name(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, ending)| {
+        !stem.is_empty() && IMAGE_ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending))
+    })
+}
+
+/// The ids of the images of a split, by their paths: without the ending, unless two would be the same.
+fn ids_of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let paths: Vec<&str> = paths.collect();
+    let stem = |path: &&'a str| match path.rsplit_once('.') {
+        Some((stem, _)) if is_image_name(path) => stem,
+        _ => path,
+    };
+    let stems: Vec<&str> = paths.iter().map(stem).collect();
+    let different: HashSet<&str> = stems.iter().copied().collect();
+    let ids = if different.len() == paths.len() { stems } else { paths };
+    ids.into_iter().map(str::to_owned).collect()
+}
+
+/// Checks that a second annotation file lists the labels of the first.
+fn check_same_labels(first: &Path, known: &[String], second: &Path, found: &[String]) -> Result<(), Error> {
+    if known == found {
+        return Ok(());
     }
+    let difference = labels::difference(known, found);
+    Err(Error::LabelsDiffer { first: first.to_owned(), second: second.to_owned(), difference })
 }
 
 /// Checks what must hold for a split of any format, `file` being what it was read from: it has items, and

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{coco, datumaro, stays_inside};
+use super::{coco, csv, datumaro, stays_inside, voc};
 use crate::dataset::{Dataset, Item};
 use crate::error::Error;
 
@@ -18,6 +18,10 @@ use crate::error::Error;
 pub enum WriteFormat {
     /// OTX's internal format; holds all label states.
     Datumaro,
+    /// PASCAL VOC; holds all label states of train, val and test, and no order of labels.
+    Voc,
+    /// A table with a column per label; holds everything.
+    Csv,
     /// COCO JSON; unknown becomes absent.
     Coco,
 }
@@ -45,7 +49,7 @@ pub(super) struct Writer {
     pub write: fn(&Dataset, &Path) -> Result<Vec<String>, Error>,
 }
 
-const WRITERS: &[Writer] = &[datumaro::WRITER, coco::WRITER];
+const WRITERS: &[Writer] = &[datumaro::WRITER, voc::WRITER, coco::WRITER, csv::WRITER];
 
 /// Writes a data set into the folder `root` and says, a sentence each, what the format could not hold. Files
 /// that are there already are replaced, annotation files each at once; others stay.
@@ -53,6 +57,12 @@ const WRITERS: &[Writer] = &[datumaro::WRITER, coco::WRITER];
 /// - [`Datumaro`](WriteFormat::Datumaro): `annotations/<split>.json` and `images/<split>/<id>.<extension>`. All
 ///   three states are kept; unknown ones in OTX's attribute `ignored_labels`, where other programs take the
 ///   label as absent.
+/// - [`Voc`](WriteFormat::Voc): `ImageSets/Main/<split>.txt` and `<label>_<split>.txt`, `JPEGImages/<id>.<extension>`
+///   and `Annotations/<id>.xml`. An unknown label is a difficult object, which [`Dataset::open`] reads as unknown
+///   unless told otherwise. Labels are read back in alphabetical order. Objects have no `bndbox`: nobody knows
+///   where they are, and programs that need boxes will say so.
+/// - [`Csv`](WriteFormat::Csv): `labels.csv` with the columns `id`, `image`, `split` and one per label, and
+///   `images/<split>/<id>.<extension>`. All states are kept, unknown ones as empty cells.
 /// - [`Coco`](WriteFormat::Coco): `annotations/instances_<split>.json` and `<split>/<id>.<extension>`. There is one
 ///   annotation per present label, without box, area and outline, which nobody knows. Unknown is written as absent.
 ///
@@ -181,7 +191,9 @@ fn symlink(source: &Path, target: &Path) -> io::Result<()> {
 /// or its name is not UTF-8.
 pub(super) fn path_under(path: &Path, folder: &Path) -> Option<String> {
     let relative = path.strip_prefix(folder).ok()?.to_str()?;
-    stays_inside(relative).then(|| relative.replace('\\', "/"))
+    // Elsewhere a file name may hold a backslash.
+    let slashes = if cfg!(windows) { relative.replace('\\', "/") } else { relative.to_owned() };
+    stays_inside(relative).then_some(slashes)
 }
 
 /// Writes a file so that it is either the old one or the new one at any time.

@@ -53,11 +53,9 @@ fn a_file_cut_anywhere_gets_an_error_with_a_place() {
     for length in 0..whole.len() {
         dir.file("annotations/instances_train.json", &whole[..length]);
         let error = dir.error();
-        assert!(
-            error.starts_with(&format!("{FILE}:"))
-                && (error.contains("EOF") || error.ends_with("invalid number")),
-            "{length}: {error}"
-        );
+        // `1.` is cut inside a number.
+        let cut = error.contains("EOF") || error.contains("invalid number");
+        assert!(error.starts_with(&format!("{FILE}:")) && cut, "{length}: {error}");
     }
 }
 

@@ -2,9 +2,19 @@
 
 use crate::support::Dir;
 
-const EXPECTED: &str = "Expected annotations/<split>.json and images/ (Datumaro), or \
-     ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/ (PASCAL VOC), or annotations/instances_<split>.json and \
-     <split>/ (COCO), or <split>/_annotations.coco.json (Roboflow COCO).";
+/// The end of every such message.
+fn expected() -> String {
+    let layouts = [
+        "Datumaro: annotations/<split>.json and images/",
+        "PASCAL VOC: ImageSets/Main/<split>.txt, JPEGImages/ and Annotations/",
+        "COCO: annotations/instances_<split>.json and <split>/",
+        "Roboflow COCO: <split>/_annotations.coco.json",
+        "Roboflow CSV: train|valid|test/_classes.csv among the images",
+        "CSV: labels.csv (or train.csv, val.csv, test.csv) with a column `image` and a column per label",
+        "folder per label: <label>/ or <split>/<label>/ with images",
+    ];
+    format!("\nExpected one of:{}", layouts.map(|layout| format!("\n  {layout}")).concat())
+}
 
 fn pets() -> Dir {
     let dir = Dir::new();
@@ -14,8 +24,8 @@ fn pets() -> Dir {
 
 #[test]
 fn a_path_that_does_not_exist_names_its_neighbour() {
-    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such folder; did you mean `pets`?");
-    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such folder");
+    assert_eq!(pets().error_at("pest"), "ROOT/pest: no such file or folder; did you mean `pets`?");
+    assert_eq!(pets().error_at("elsewhere/entirely"), "ROOT/elsewhere/entirely: no such file or folder");
 }
 
 #[test]
@@ -30,8 +40,8 @@ fn a_folder_inside_the_data_set_points_above_it() {
         assert_eq!(
             dir.error_at(path),
             format!(
-                "ROOT/{path}: no data set here: {found}. {EXPECTED} `ROOT/pets` above it is a Datumaro data set: \
-                 give that"
+                "ROOT/{path}: no data set here: {found}. `ROOT/pets` above it is a Datumaro data set: give that{}",
+                expected()
             )
         );
     }
@@ -40,12 +50,12 @@ fn a_folder_inside_the_data_set_points_above_it() {
 #[test]
 fn a_folder_around_the_data_set_points_below_it() {
     let dir = pets();
-    let advice = "Below it, a data set lies in `pets`: give that";
-    assert_eq!(dir.error(), format!("ROOT: no data set here: the folder holds `pets`. {EXPECTED} {advice}"));
+    let found = "the folder holds `pets`. Below it, a data set lies in `pets`: give that";
+    assert_eq!(dir.error(), format!("ROOT: no data set here: {found}{}", expected()));
     let deeper = Dir::new();
     deeper.file("a/voc/ImageSets/Main/train.txt", "").file("b/annotations/train.json", "{}");
     let error = deeper.error();
-    assert!(error.ends_with("Below it, a data set lies in `b`, `a/voc`: give that"), "{error}");
+    assert!(error.contains("Below it, a data set lies in `b`, `a/voc`: give that\n"), "{error}");
 }
 
 #[test]
@@ -55,15 +65,16 @@ fn half_a_data_set_names_what_is_missing() {
     assert_eq!(
         dir.error(),
         format!(
-            "ROOT: no data set here: the folder holds `Annotations`, `ImageSet`, `JPEGImages`. {EXPECTED} For \
-             PASCAL VOC, `ImageSets/Main` is missing; rename `ImageSet` if it is `ImageSets`"
+            "ROOT: no data set here: the folder holds `Annotations`, `ImageSet`, `JPEGImages`. For PASCAL VOC, \
+             `ImageSets/Main` is missing; rename `ImageSet` if it is `ImageSets`{}",
+            expected()
         )
     );
 }
 
 #[test]
 fn an_empty_folder_says_so() {
-    assert_eq!(Dir::new().error(), format!("ROOT: no data set here: the folder is empty. {EXPECTED}"));
+    assert_eq!(Dir::new().error(), format!("ROOT: no data set here: the folder is empty.{}", expected()));
 }
 
 #[test]
@@ -73,5 +84,5 @@ fn of_two_formats_in_one_folder_the_first_is_read_with_a_note() {
         "annotations/val.json",
         r#"{"categories": {"label": {"labels": [{"name": "cat"}]}}, "items": [{"id": "a"}]}"#,
     );
-    assert_eq!(dir.open().notes, ["this is a PASCAL VOC data set too; read as Datumaro"]);
+    assert_eq!(dir.open().notes, ["read as Datumaro; this is a PASCAL VOC data set too"]);
 }

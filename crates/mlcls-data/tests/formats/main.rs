@@ -3,12 +3,16 @@
 
 mod archives;
 mod coco;
+mod csv;
 mod datumaro;
+mod folders;
 mod hostile;
+mod hostile_tables;
 mod hostile_coco;
 mod images;
 mod locate;
 mod reference;
+mod roboflow_csv;
 mod round_trip;
 mod shared;
 mod support;

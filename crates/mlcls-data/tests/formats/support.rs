@@ -6,16 +6,23 @@ use std::path::{Path, PathBuf};
 use mlcls_data::{Dataset, Item, LabelState, ReadOptions};
 use tempfile::TempDir;
 
-/// A temporary folder.
-pub struct Dir(TempDir);
+/// A temporary folder. Three more are around it, as far as advice on a data set looks: what others left beside
+/// temporary folders is not seen.
+pub struct Dir {
+    path: PathBuf,
+    _outer: TempDir,
+}
 
 impl Dir {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("a/b/root");
+        fs::create_dir_all(&path).unwrap();
+        Self { path, _outer: outer }
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        &self.path
     }
 
     /// Writes a file, with the folders it needs.

@@ -1,6 +1,6 @@
 //! The settings of a run as they are written in YAML; every key is documented in the templates under `configs/`.
 
-use mlcls_data::{AugmentRecipe, Difficult, Resize, SourceSize};
+use mlcls_data::{AugmentRecipe, Doubtful, Resize, SourceSize};
 use mlcls_models::Head;
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +100,9 @@ pub struct DataConfig {
     /// Split to validate on.
     pub val: String,
     /// What an object marked `difficult` (VOC) says about its label.
-    pub difficult: Difficult,
+    pub difficult: Doubtful,
+    /// What a label says that an image shows only in crowd regions (COCO).
+    pub crowd: Doubtful,
     /// How images are resized.
     pub resize: Resize,
     /// Memory for resized images, MB (10^6 bytes).

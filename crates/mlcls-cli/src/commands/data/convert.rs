@@ -30,7 +30,14 @@ pub struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum To {
+    /// OTX's internal format; holds everything.
     Datumaro,
+    /// COCO JSON; unknown becomes absent.
+    Coco,
+    /// PASCAL VOC; unknown becomes difficult.
+    Voc,
+    /// One table with a column per label; holds everything.
+    Csv,
 }
 
 /// How images come into a new data set.
@@ -73,6 +80,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let dataset = args.source.open()?;
     let format = match args.to {
         To::Datumaro => WriteFormat::Datumaro,
+        To::Coco => WriteFormat::Coco,
+        To::Voc => WriteFormat::Voc,
+        To::Csv => WriteFormat::Csv,
     };
     let mut out = stdout().lock();
     writeln!(out, "{}", dataset.summary())?;

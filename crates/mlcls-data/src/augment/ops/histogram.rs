@@ -1,20 +1,36 @@
-//! Operations that follow from the histogram of each channel: one table of new values per channel.
+//! Operations that follow from the values of each channel: one table of new values per channel.
 
+use super::look_up::{Table, look_up};
 use crate::image::Rgb;
-
-type Table = [u8; 256];
 
 fn table(value: impl Fn(usize) -> u8) -> Table {
     std::array::from_fn(value)
 }
 
-fn look_up(image: &mut Rgb, tables: &[Table; 3]) {
-    let (pixels, _) = image.data_mut().as_chunks_mut::<3>();
-    for pixel in pixels {
-        for (value, table) in pixel.iter_mut().zip(tables) {
-            *value = table[usize::from(*value)];
+/// The least and the greatest value of each channel.
+fn extremes(image: &Rgb) -> [(u8, u8); 3] {
+    // Three registers of 16 bytes, in which each lane has its channel.
+    let (mut least, mut greatest) = ([u8::MAX; 48], [u8::MIN; 48]);
+    let (blocks, rest) = image.data().as_chunks::<48>();
+    let mut see = |i: usize, value: u8| {
+        least[i] = least[i].min(value);
+        greatest[i] = greatest[i].max(value);
+    };
+    for block in blocks {
+        for (i, &value) in block.iter().enumerate() {
+            see(i, value);
         }
     }
+    for (i, &value) in rest.iter().enumerate() {
+        see(i, value);
+    }
+    std::array::from_fn(|channel| {
+        let lanes = || (channel..48).step_by(3);
+        (
+            lanes().map(|i| least[i]).min().unwrap_or_default(),
+            lanes().map(|i| greatest[i]).max().unwrap_or_default(),
+        )
+    })
 }
 
 fn histograms(image: &Rgb) -> [[u32; 256]; 3] {
@@ -29,17 +45,15 @@ fn histograms(image: &Rgb) -> [[u32; 256]; 3] {
 }
 
 pub(super) fn auto_contrast(image: &mut Rgb) {
-    let stretch = |histogram: [u32; 256]| {
-        let low = histogram.iter().position(|&n| n > 0).unwrap_or(0);
-        let high = histogram.iter().rposition(|&n| n > 0).unwrap_or(0);
+    let stretch = |(low, high): (u8, u8)| {
         if high <= low {
             return table(|v| v as u8);
         }
-        let scale = 255.0 / (high - low) as f64;
-        let offset = -(low as f64) * scale;
+        let scale = 255.0 / f64::from(high - low);
+        let offset = -f64::from(low) * scale;
         table(|v| (v as f64 * scale + offset) as u8)
     };
-    let tables = histograms(image).map(stretch);
+    let tables = extremes(image).map(stretch);
     look_up(image, &tables);
 }
 

@@ -2,6 +2,7 @@
 
 mod blend;
 mod histogram;
+mod look_up;
 mod pointwise;
 mod sharpness;
 mod shift;

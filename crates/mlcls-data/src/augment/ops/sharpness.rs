@@ -1,6 +1,8 @@
 //! Mixing an image with a smoothed version of itself.
 
-use super::blend::blend;
+use multiversion::multiversion;
+
+use super::blend::blend_rows;
 use crate::image::Rgb;
 
 /// The smoothed version is the mean over 3 x 3 pixels with weight 5 for the centre and 1 for the others (Pillow's
@@ -8,16 +10,30 @@ use crate::image::Rgb;
 pub(super) fn sharpness(image: &mut Rgb, factor: f32) {
     let stride = image.stride();
     let height = image.height() as usize;
+    if stride < 9 {
+        return; // All of it is border.
+    }
     let source = image.data().to_vec();
     let row = |y: usize| &source[y * stride..][..stride];
+    let mut columns = vec![0; stride];
+    let mut smooth = vec![0; stride - 6];
     for y in 1..height.saturating_sub(1) {
         let (above, middle, below) = (row(y - 1), row(y), row(y + 1));
-        let out = &mut image.data_mut()[y * stride..][..stride];
-        for i in 3..stride.saturating_sub(3) {
-            let column = |i: usize| u32::from(above[i]) + u32::from(middle[i]) + u32::from(below[i]);
-            let sum = column(i - 3) + column(i) + column(i + 3) + 4 * u32::from(middle[i]);
-            let smooth = (2 * sum + 13) / 26;
-            out[i] = blend(smooth as u8, middle[i], factor);
-        }
+        smooth_row([above, middle, below], &mut columns, &mut smooth);
+        let out = &mut image.data_mut()[y * stride..][3..stride - 3];
+        blend_rows(&smooth, out, factor);
+    }
+}
+
+/// The smoothed pixels of the middle row but the first and the last; `columns` is for the sums of three.
+#[multiversion(targets = "simd")]
+fn smooth_row([above, middle, below]: [&[u8]; 3], columns: &mut [u16], out: &mut [u8]) {
+    for (((column, &a), &b), &c) in columns.iter_mut().zip(above).zip(middle).zip(below) {
+        *column = u16::from(a) + u16::from(b) + u16::from(c);
+    }
+    let three = columns.iter().zip(&columns[3..]).zip(&columns[6..]);
+    for ((out, ((left, here), right)), &centre) in out.iter_mut().zip(three).zip(&middle[3..]) {
+        let sum = left + here + right + 4 * u16::from(centre);
+        *out = ((2 * sum + 13) / 26) as u8;
     }
 }

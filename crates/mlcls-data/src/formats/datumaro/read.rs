@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::json::{self, Kind};
-use super::super::labels::difference;
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, coco, files_with_extension, require_folder, split_name, stays_inside,
+    ReadOptions, check_items, check_same_labels, coco, files_with_extension, require_folder, split_name,
+    stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -37,11 +37,7 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
         };
         let found = label_names(&file, &annotations)?;
         match splits.first() {
-            Some((first, _)) if labels != found => {
-                let (first, difference) = (first.clone(), difference(&labels, &found));
-                return Err(Error::LabelsDiffer { first, second: file, difference });
-            }
-            Some(_) => {}
+            Some((first, _)) => check_same_labels(first, &labels, &file, &found)?,
             None => {
                 notes.extend(odd_categories(&annotations));
                 labels = found;

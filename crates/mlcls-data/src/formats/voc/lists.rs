@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::locate::missing;
 use super::super::text::{lines, read_text};
-use super::super::{files_with_extension, split_name, stays_inside};
+use super::super::{files_with_extension, split_name, stays_inside, usual_split};
 use crate::error::{Error, some_of};
 
 /// The list of one split.
@@ -49,9 +49,9 @@ impl SplitList {
 /// [`Error::Missing`] where there is none, [`Error::SplitTwice`] where two lists are the same split.
 pub(super) fn splits(main: &Path) -> Result<(Vec<SplitList>, Vec<String>), Error> {
     let files = files_with_extension(main, "txt")?;
-    let is_split = |stem: &str| matches!(split_name(stem).as_str(), "train" | "val" | "test");
     let both = files.iter().find(|(stem, _)| stem.eq_ignore_ascii_case("trainval"));
-    let mut used: Vec<&(String, PathBuf)> = files.iter().filter(|(stem, _)| is_split(stem)).collect();
+    let mut used: Vec<&(String, PathBuf)> =
+        files.iter().filter(|(stem, _)| usual_split(stem).is_some()).collect();
     let mut notes = Vec::new();
     if let Some(both) = both {
         if used.iter().any(|(stem, _)| split_name(stem) != "test") {

@@ -2,12 +2,15 @@
 
 mod lists;
 mod read;
+mod write;
 mod xml;
 
 use std::path::{Path, PathBuf};
 
 use super::Reader;
 use crate::dataset::Format;
+
+pub(super) use write::WRITER;
 
 pub(super) const READER: Reader = Reader {
     format: Format::Voc,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::super::text::read_text;
-use super::super::{Doubtful, ReadOptions, check_items, require_folder};
+use super::super::{Doubtful, ReadOptions, check_items, is_image_name, require_folder};
 use super::lists::{self, Mark, SplitList};
 use super::xml;
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -156,10 +156,8 @@ impl ImageFolder {
         }
         names.sort();
         let by_id = |name: String| {
-            let (id, ending) = name.rsplit_once('.')?;
-            const ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-            let is_image = ENDINGS.contains(&ending.to_ascii_lowercase().as_str());
-            is_image.then(|| (id.to_owned(), name.clone()))
+            let (id, _) = name.rsplit_once('.')?;
+            is_image_name(&name).then(|| (id.to_owned(), name.clone()))
         };
         let others = names.into_iter().filter_map(by_id).collect();
         Ok(Self { folder, others })

@@ -4,6 +4,8 @@
 //! Weights are computed in double precision, normalised, and rounded to 22 bits. Columns are resized first,
 //! rounded to bytes, then rows.
 
+use multiversion::multiversion;
+
 use super::Source;
 
 const PRECISION: u32 = 22;
@@ -75,6 +77,7 @@ fn resize_row(row: &[u8], columns: &[Taps], out: &mut [u8]) {
 }
 
 /// Adds whole rows, so that the inner loop runs along memory.
+#[multiversion(targets = "simd")]
 fn mix_rows(rows: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     sums.fill(HALF);
     for (row, w) in rows.chunks_exact(out.len()).zip(weights) {
