@@ -93,7 +93,7 @@ fn images_are_found_in_every_usual_place() {
         ("annotations/instances_train.json", "train/a.jpg", "train"),
         ("annotations/instances_train.json", "images/a.jpg", "train"),
         ("annotations/instances_default.json", "images/default/a.jpg", "all"),
-        ("annotations/instances_fold_train.json", "fold_train/a.jpg", "all"),
+        ("annotations/instances_fold_train.json", "fold_train/a.jpg", "fold_train"),
         ("annotations/train.json", "images/train/a.jpg", "train"),
         ("annotations/lvis_v1_val.json", "val/a.jpg", "val"),
         ("annotations/instances_train2017.json", "train2017/train2017/a.jpg", "train"),
@@ -157,7 +157,7 @@ fn a_datumaro_file_and_a_coco_file_in_the_same_place_are_told_apart() {
     assert_eq!(dataset.format, Format::Datumaro);
     assert_eq!(
         dataset.notes,
-        ["this is a COCO data set too; read as Datumaro", "passed over annotations/train.json: a COCO file"]
+        ["read as Datumaro; this is a COCO data set too", "passed over annotations/train.json: a COCO file"]
     );
     // A name decides before any look.
     let broken = Dir::new();

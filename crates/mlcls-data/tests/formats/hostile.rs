@@ -114,7 +114,7 @@ fn files_that_are_not_datumaro_are_passed_over_beside_one_that_is() {
     assert_eq!(
         dir.open().notes,
         [
-            "this is a COCO data set too; read as Datumaro",
+            "read as Datumaro; this is a COCO data set too",
             "passed over annotations/instances.json: a COCO file",
             "passed over annotations/meta.json: without `items`",
             "passed over annotations/notes.json: not an object with `categories` and `items`",

@@ -3,12 +3,13 @@
 
 mod archives;
 mod coco;
+mod coco_write;
 mod csv;
 mod datumaro;
 mod folders;
 mod hostile;
-mod hostile_tables;
 mod hostile_coco;
+mod hostile_tables;
 mod images;
 mod locate;
 mod reference;
