@@ -1,5 +1,6 @@
 //! Chores of the workspace, as plain Rust: `cargo xtask ci` is what a contributor and the CI machine both run.
 
+mod bench_coco;
 mod bench_cpu;
 mod ci;
 mod fuzz;
@@ -28,6 +29,8 @@ enum Chore {
     Tidy,
     /// Measure training and inference on the CPU, beside PyTorch, onnxruntime and OpenVINO.
     BenchCpu(Box<bench_cpu::Args>),
+    /// Measure reading a COCO file of 450 MB, beside Python's json and pycocotools.
+    BenchCoco(bench_coco::Args),
     /// Show where the time of a step goes, stage by stage, beside the floor that this machine allows.
     Profile(profile::Args),
     /// Run the engine's tests under AddressSanitizer; needs rustup's nightly toolchain, and Linux or macOS.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::BenchCpu(args) => bench_cpu::run(&args),
+        Chore::BenchCoco(args) => bench_coco::run(&args),
         Chore::Profile(args) => profile::run(&args),
         Chore::Sanitize(args) => sanitize::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),

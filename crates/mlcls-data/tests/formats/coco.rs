@@ -93,7 +93,7 @@ fn images_are_found_in_every_usual_place() {
         ("annotations/instances_train.json", "train/a.jpg", "train"),
         ("annotations/instances_train.json", "images/a.jpg", "train"),
         ("annotations/instances_default.json", "images/default/a.jpg", "all"),
-        ("annotations/instances_fold_train.json", "fold_train/a.jpg", "all"),
+        ("annotations/instances_fold_train.json", "fold_train/a.jpg", "fold_train"),
         ("annotations/train.json", "images/train/a.jpg", "train"),
         ("annotations/lvis_v1_val.json", "val/a.jpg", "val"),
         ("annotations/instances_train2017.json", "train2017/train2017/a.jpg", "train"),

@@ -3,6 +3,7 @@
 
 mod archives;
 mod coco;
+mod coco_write;
 mod csv;
 mod datumaro;
 mod folders;

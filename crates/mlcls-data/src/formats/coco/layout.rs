@@ -78,7 +78,9 @@ fn choose(root: &Path, files: Vec<(String, PathBuf)>) -> Files {
         looked_at <= LOOKED_AT && is_coco(stem, file)
     });
     let sources = ours.iter().map(|(stem, file)| source(root, stem, file, ours.len() == 1)).collect();
-    let years = ours.iter().filter_map(|(stem, _)| Some(year(stem.strip_prefix(INSTANCES)?)?.1.to_owned()));
+    let year_of_split = |name| year(name).filter(|_| known_split(name).is_some());
+    let years = ours.iter().filter_map(|(stem, _)| year_of_split(stem.strip_prefix(INSTANCES)?));
+    let years = years.map(|(_, year)| year.to_owned());
     let passed_over = others.into_iter().map(|(stem, _)| format!("{stem}.json")).collect();
     Files { sources, years: years.collect(), passed_over }
 }
@@ -102,11 +104,14 @@ fn is_coco(stem: &str, file: &Path) -> bool {
 fn source(root: &Path, stem: &str, file: &Path, alone: bool) -> Source {
     let folder = file.parent().unwrap_or(root);
     let name = stem.strip_prefix(INSTANCES).unwrap_or(stem);
-    let folder_name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let split = known_split(name)
-        .or_else(|| if stem == name { split_word(name) } else { None })
-        .or_else(|| if alone { known_split(folder_name) } else { None })
-        .unwrap_or_else(|| if alone { "all".to_owned() } else { name.to_owned() });
+    let split = match known_split(name) {
+        Some(split) => split,
+        // CVAT's name for images of no split.
+        None if is_instances(stem) && name != "default" => name.to_owned(),
+        None => split_word(name)
+            .or_else(|| known_split(folder.file_name()?.to_str()?).filter(|_| alone))
+            .unwrap_or_else(|| if alone { "all" } else { name }.to_owned()),
+    };
     let mut folders = Vec::new();
     for name in [name, &split] {
         folders.extend([root.join(name), root.join("images").join(name), root.join(name).join(name)]);

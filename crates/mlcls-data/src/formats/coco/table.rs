@@ -1,6 +1,6 @@
 //! A list of things with ids, and the uses of these ids, in whatever order the file brings them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::id::Id;
@@ -65,7 +65,7 @@ impl<T> Table<T> {
     pub fn finish(self, file: &Path, user: &str) -> Result<Vec<(u32, T)>, Error> {
         let list = self.list;
         let wrong = |place: String, places: &[(usize, Id)], what: [&str; 2]| {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let ids: Vec<&Id> = places.iter().map(|(_, id)| id).filter(|id| seen.insert(*id)).collect();
             let problem = format!("{}: {}", count(ids.len(), what[0], what[1]), some_of(&ids));
             Err(Error::Field { file: file.to_owned(), field: place, problem })
