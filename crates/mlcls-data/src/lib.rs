@@ -38,21 +38,24 @@
 #![deny(missing_docs)]
 
 pub mod augment;
-mod check;
 mod dataset;
 mod error;
 mod formats;
 mod image;
+mod inspect;
 mod loader;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
-pub use self::check::{BadImage, ImageCheck, verify_images};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Difficult, Images, ReadOptions, write_datumaro};
 pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
+};
+pub use self::inspect::{
+    BadImage, DuplicatePair, Duplicates, Fingerprint, ImageCheck, ImageFacts, Likeness, NearPair,
+    find_duplicates, inspect_images, near_duplicates, verify_images,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
 pub use self::summary::{SplitSummary, Summary};
