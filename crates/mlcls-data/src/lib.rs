@@ -39,6 +39,7 @@
 
 pub mod augment;
 mod dataset;
+mod disjoint_sets;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{BadImage, ImageFacts, near_duplicates};
+use crate::disjoint_sets::DisjointSets;
 
 /// How alike two images are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,30 +82,6 @@ impl Duplicates {
         }
         members.retain(|group| group.len() > 1);
         members
-    }
-}
-
-/// Union-find; the root of a set is its smallest member.
-struct DisjointSets {
-    parent: Vec<usize>,
-}
-
-impl DisjointSets {
-    fn new(count: usize) -> Self {
-        Self { parent: (0..count).collect() }
-    }
-
-    fn root(&mut self, mut member: usize) -> usize {
-        while self.parent[member] != member {
-            self.parent[member] = self.parent[self.parent[member]];
-            member = self.parent[member];
-        }
-        member
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.parent[a.max(b)] = a.min(b);
     }
 }
 

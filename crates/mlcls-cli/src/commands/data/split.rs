@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use mlcls_data::{Dataset, Resplit, ResplitOptions, SplitSummary, WriteFormat, write_dataset};
+use mlcls_data::{
+    Dataset, Resplit, ResplitOptions, SplitSummary, WriteFormat, find_duplicates, inspect_images,
+    write_dataset,
+};
 
 use super::convert::{ImageFiles, check_empty};
 use super::source::Source;
+use crate::ui::progress::with_bar;
 use crate::ui::{number, percent, table::Table};
 
 /// Divide a data set into train, val and test, each label in its share.
@@ -55,10 +59,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let dataset = args.source.open()?;
     let from = from(args, &dataset)?;
     let options = ResplitOptions { from, parts, seed: args.seed };
-    let divided = dataset.resplit(&options, &[])?;
+    let images = with_bar(|progress| inspect_images(&dataset, progress));
+    let divided = dataset.resplit(&options, &find_duplicates(&images).groups())?;
 
     let mut out = stdout().lock();
     report(&mut out, &dataset, &divided, &options)?;
+    let bad = images.iter().filter(|image| image.is_err()).count();
+    if bad > 0 {
+        writeln!(
+            out,
+            "warning: {bad} images cannot be used; mlcls data check {} says why",
+            dataset.root.display()
+        )?;
+    }
     let lost = write_dataset(&divided.dataset, &args.out, WriteFormat::Datumaro, args.images.into())?;
     for sentence in lost {
         writeln!(out, "lost: {sentence}")?;
