@@ -2,6 +2,9 @@
 
     cargo build --release -p mlcls-data --example stratify
     python xtask/reference/split.py target/release/examples/stratify [VOC_MINI] [COCO_SUBSET]
+    python xtask/reference/split.py --fixture crates/mlcls-data/tests/fixtures/split.json
+
+The second form writes a small set with what the Python packages reach on it, for the test of `stratify`.
 
 VOC_MINI is a folder with a `labels.csv` (filename, split, 0 or 1 per label), COCO_SUBSET one with COCO's
 `annotations/instances_*.json`. Without them only the synthetic sets are measured.
@@ -104,31 +107,46 @@ def at_random(_, y, fractions, seed):
     return parts
 
 
+RIVALS = {
+    "iterative-stratification": iterstrat,
+    "scikit-multilearn, order 1": multilearn(1),
+    "scikit-multilearn, order 2": multilearn(2),
+}
+
+
+def medians(split, binary, y, fractions):
+    """LD, ED and seconds, the medians over the seeds."""
+    results = []
+    for seed in SEEDS:
+        start = time.perf_counter()
+        parts = split(binary, y, fractions, seed)
+        seconds = time.perf_counter() - start
+        results.append((*distances(y, parts, fractions), seconds))
+    return [statistics.median(column) for column in zip(*results)]
+
+
+def fixture(file):
+    y, fractions = long_tail(200, 30), (0.7, 0.2, 0.1)
+    rivals = {name: medians(split, None, y, fractions)[:2] for name, split in RIVALS.items()}
+    rows = ["".join(map(str, row)) for row in y]
+    out = {"fractions": fractions, "seeds": len(SEEDS), "rivals": rivals, "rows": rows}
+    Path(file).write_text(json.dumps(out, indent=1) + "\n")
+
+
 def main():
+    if sys.argv[1] == "--fixture":
+        return fixture(sys.argv[2])
     binary, *folders = sys.argv[1:]
     sets = {"long tail, 5000 x 40": long_tail(5000, 40), "long tail, 300 x 100": long_tail(300, 100)}
     for read, folder, name in zip([voc_mini, coco], folders, ["voc_mini", "coco_subset_256"]):
         sets[name] = read(folder)
-    contestants = {
-        "mlcls": ours,
-        "iterative-stratification": iterstrat,
-        "scikit-multilearn, order 1": multilearn(1),
-        "scikit-multilearn, order 2": multilearn(2),
-        "at random": at_random,
-    }
     print("| data | fractions | program | LD x 1000 | ED | seconds |\n|---|---|---|---|---|---|")
     for name, y in sets.items():
         for fractions in [(0.7, 0.2, 0.1), (0.1,) * 10]:
             wanted = "/".join(f"{f:g}" for f in fractions) if len(fractions) == 3 else "10 x 0.1"
-            for program, split in contestants.items():
-                results = []
-                for seed in SEEDS:
-                    start = time.perf_counter()
-                    parts = split(binary, y, fractions, seed)
-                    seconds = time.perf_counter() - start
-                    results.append((*distances(y, parts, fractions), seconds))
-                ld, ed, seconds = (statistics.median(column) for column in zip(*results))
-                print(f"| {name} | {wanted} | {program} | {1000 * ld:.3f} | {ed:.2f} | {seconds:.2f} |", flush=True)
+            for program, split in ({"mlcls": ours} | RIVALS | {"at random": at_random}).items():
+                ld, ed, seconds = medians(split, binary, y, fractions)
+                print(f"| {name} | {wanted} | {program} | {1000 * ld:.3f} | {ed:.2f} | {seconds:.3f} |", flush=True)
 
 
 main()

@@ -38,8 +38,8 @@
 #![deny(missing_docs)]
 
 pub mod augment;
-mod check;
 mod dataset;
+mod disjoint_sets;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
@@ -48,6 +48,7 @@ mod formats;
 #[doc(hidden)]
 pub mod fuzzing;
 mod image;
+mod inspect;
 mod loader;
 mod resplit;
 mod split_distance;
@@ -56,12 +57,15 @@ mod stratify;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
-pub use self::check::{BadImage, ImageCheck, verify_images};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Doubtful, Images, ReadOptions, WriteFormat, write_dataset};
 pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
+};
+pub use self::inspect::{
+    BadImage, DuplicatePair, Duplicates, Fingerprint, ImageCheck, ImageFacts, Likeness, NearPair,
+    find_duplicates, inspect_images, near_duplicates, verify_images,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
 pub use self::resplit::{Resplit, ResplitError, ResplitOptions};

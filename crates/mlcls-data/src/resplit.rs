@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use crate::dataset::{Dataset, Item, LabelState, Split};
+use crate::disjoint_sets::DisjointSets;
 use crate::error::{Error, some_of};
 use crate::formats::rank;
 use crate::split_distance::{SplitDistance, split_distance};
@@ -72,8 +73,8 @@ pub enum ResplitError {
 impl Dataset {
     /// Pools splits and divides the pool anew, each label and image count in its share: see [`stratify`].
     ///
-    /// `groups` names images that stay together, such as near-duplicates: positions in the items of all splits
-    /// in order, overlapping groups are
+    /// `groups` names images that stay together, such as near-duplicates
+    /// ([`Duplicates::groups`](crate::Duplicates::groups)): positions in the items of all splits in order, overlapping groups are
     /// one. Items that share an image file stay together anyway.
     ///
     /// ```
@@ -161,7 +162,7 @@ fn together(
     pool: &[usize],
     groups: &[Vec<usize>],
 ) -> Result<Together, StratifyError> {
-    let mut joined = Joined((0..all.len()).collect());
+    let mut joined = DisjointSets::new(all.len());
     for (group, members) in groups.iter().enumerate() {
         for &item in members {
             if item >= all.len() {
@@ -186,24 +187,6 @@ fn together(
     }
     let astride = pool.iter().filter_map(|&i| Some((i, (*kept.get(&joined.root(i))?).to_owned()))).collect();
     Ok(Together { groups: members.into_values().filter(|group| group.len() > 1).collect(), astride })
-}
-
-/// Sets of numbers that grow together; each number points to one of its set, the root to itself.
-struct Joined(Vec<usize>);
-
-impl Joined {
-    fn root(&mut self, mut i: usize) -> usize {
-        while self.0[i] != i {
-            self.0[i] = self.0[self.0[i]];
-            i = self.0[i];
-        }
-        i
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
-    }
 }
 
 /// The id of each item, behind the name of its split where several items have it.

@@ -143,3 +143,30 @@ fn distances_are_those_of_the_paper() {
     assert!((distance.examples - 1.0).abs() < 1e-12, "{distance:?}");
     assert_eq!(split_distance(&[[Present]; 2], &[0, 1], &[0.5, 0.5]).labels, None);
 }
+
+#[test]
+fn parts_are_nearer_to_the_whole_than_those_of_the_python_packages() {
+    // Made by xtask/reference/split.py: medians over seeds.
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("fixtures/split.json")).unwrap();
+    let fractions: Vec<f64> = serde_json::from_value(fixture["fractions"].clone()).unwrap();
+    let texts: Vec<String> = serde_json::from_value(fixture["rows"].clone()).unwrap();
+    let state = |letter| if letter == '1' { Present } else { Absent };
+    let rows: Vec<Vec<LabelState>> = texts.iter().map(|text| text.chars().map(state).collect()).collect();
+    let mut ours: Vec<[f64; 2]> = (0..fixture["seeds"].as_u64().unwrap())
+        .map(|seed| {
+            let parts = stratify(&rows, &[], &fractions, seed).unwrap();
+            let distance = split_distance(&rows, &parts, &fractions);
+            [distance.labels.unwrap(), distance.examples]
+        })
+        .collect();
+    let mut median = |measure: usize| {
+        ours.sort_by(|a, b| a[measure].total_cmp(&b[measure]));
+        ours[ours.len() / 2][measure]
+    };
+    let [labels, examples] = [0, 1].map(&mut median);
+    for (name, rival) in fixture["rivals"].as_object().unwrap() {
+        let [their_labels, their_examples] = [0, 1].map(|i| rival[i].as_f64().unwrap());
+        assert!(labels <= their_labels, "LD {labels}, {name} {their_labels}");
+        assert!(examples <= their_examples + 1e-9, "ED {examples}, {name} {their_examples}");
+    }
+}

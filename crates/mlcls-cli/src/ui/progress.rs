@@ -17,6 +17,21 @@ pub fn sink(json: bool) -> Box<dyn EventSink> {
     }
 }
 
+/// Does work on image files that says how many of how many are done, behind a bar where somebody sees it.
+pub fn with_bar<T>(work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> T) -> T {
+    if !stderr().is_terminal() {
+        return work(&|_, _| ());
+    }
+    let style = ProgressStyle::with_template("images {bar:24} {pos}/{len} {per_sec}, ETA {eta}");
+    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let done = work(&|_, total| {
+        bar.set_length(total as u64);
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    done
+}
+
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}");
     let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -125,3 +125,51 @@ fn holm(drift: &mut [Drift]) {
         drift[i].p_value = least;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Format;
+
+    #[test]
+    fn intervals_and_p_values_equal_statsmodels_and_scipy() {
+        // Made by xtask/reference/stats.py.
+        let fixture = include_str!("../../tests/fixtures/stats.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+        let tables = fixture["tables"].as_array().unwrap();
+        let images = 5000;
+        let split = |name: &str| {
+            let column = |k: usize| -> Vec<usize> {
+                tables.iter().map(|table| table[name][k].as_u64().unwrap() as usize).collect()
+            };
+            SplitSummary {
+                name: name.into(),
+                images,
+                labels_per_image: 0.0,
+                empty: 0,
+                unknown: 0,
+                positives: column(0),
+                unknowns: column(1).iter().map(|known| images - known).collect(),
+            }
+        };
+        let summary = Summary {
+            root: "".into(),
+            format: Format::Voc,
+            fingerprint: String::new(),
+            labels: (0..tables.len()).map(|i| i.to_string()).collect(),
+            splits: vec![split("base"), split("here")],
+            notes: vec![],
+        };
+        let drift = between(&summary);
+        assert_eq!(drift.len(), tables.len());
+        for (drift, table) in drift.iter().zip(tables) {
+            let number = |value: &serde_json::Value| value.as_f64().unwrap();
+            for end in 0..2 {
+                let expected = number(&table["interval"][end]);
+                assert!((drift.interval[end] - expected).abs() < 1e-9, "{drift:?} {table}");
+            }
+            let expected = number(&table["corrected"]);
+            assert!((drift.p_value / expected - 1.0).abs() < 1e-9, "{drift:?} {table}");
+        }
+    }
+}

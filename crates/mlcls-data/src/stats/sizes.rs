@@ -78,3 +78,22 @@ impl Quantiles {
         Some(Self { min: at(0.0)?, p5: at(0.05)?, median: at(0.5)?, p95: at(0.95)?, max: at(1.0)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_equal_numpy() {
+        // Made by xtask/reference/stats.py.
+        let fixture = include_str!("../../tests/fixtures/stats.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+        let list = |name: &str| -> Vec<f64> { serde_json::from_value(fixture[name].clone()).unwrap() };
+        let q = Quantiles::of(list("values")).unwrap();
+        for (ours, numpy) in [q.min, q.p5, q.median, q.p95, q.max].into_iter().zip(list("quantiles")) {
+            assert!((ours - numpy).abs() < 1e-9, "{ours} {numpy}");
+        }
+        assert_eq!(Quantiles::of(vec![]), None);
+        assert_eq!(Quantiles::of(vec![2.0]).map(|q| (q.min, q.p5, q.max)), Some((2.0, 2.0, 2.0)));
+    }
+}

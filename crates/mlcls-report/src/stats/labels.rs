@@ -9,7 +9,7 @@ use crate::plot::{Bar, Cell, Columns, HeatMap, Interval, Intervals, StackedBars,
 const ROWS: usize = 60;
 
 /// Labels in the table of those that occur together.
-const CELLS: usize = 60;
+const CELLS: usize = 80;
 
 /// Labels, most frequent first.
 fn by_frequency(stats: &Stats) -> Vec<usize> {

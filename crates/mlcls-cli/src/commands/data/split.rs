@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use mlcls_data::{Dataset, Resplit, ResplitOptions, SplitSummary, WriteFormat, write_dataset};
+use mlcls_data::{
+    Dataset, Resplit, ResplitOptions, SplitSummary, WriteFormat, find_duplicates, inspect_images,
+    write_dataset,
+};
 
 use super::convert::{ImageFiles, check_empty};
 use super::source::Source;
+use crate::ui::progress::with_bar;
 use crate::ui::{number, percent, table::Table};
 
 /// Divide a data set into train, val and test, each label in its share.
@@ -55,10 +59,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let dataset = args.source.open()?;
     let from = from(args, &dataset)?;
     let options = ResplitOptions { from, parts, seed: args.seed };
-    let divided = dataset.resplit(&options, &[])?;
+    // A request that cannot be met is told before all images are looked at.
+    dataset.resplit(&options, &[])?;
+    let images = with_bar(|progress| inspect_images(&dataset, progress));
+    let divided = dataset.resplit(&options, &find_duplicates(&images).groups())?;
 
     let mut out = stdout().lock();
     report(&mut out, &dataset, &divided, &options)?;
+    let bad = images.iter().filter(|image| image.is_err()).count();
+    if bad > 0 {
+        writeln!(
+            out,
+            "warning: {bad} images cannot be used; mlcls data check {} says why",
+            dataset.root.display()
+        )?;
+    }
     let changes = write_dataset(&divided.dataset, &args.out, WriteFormat::Datumaro, args.images.into())?;
     for sentence in changes {
         writeln!(out, "note: {sentence}")?;
@@ -100,15 +115,16 @@ fn from(args: &Args, dataset: &Dataset) -> Result<Vec<String>> {
 fn report(out: &mut impl Write, old: &Dataset, divided: &Resplit, options: &ResplitOptions) -> Result<()> {
     let pool: usize = options.from.iter().filter_map(|name| old.split(name)).map(|s| s.items.len()).sum();
     writeln!(out, "{}: {pool} images of {} divided anew", old.root.display(), options.from.join(", "))?;
-    let names = |kept: &mlcls_data::Split| !options.parts.iter().any(|(name, _)| *name == kept.name);
-    for kept in divided.dataset.splits.iter().filter(|split| names(split)) {
+    let is_new = |name: &str| options.parts.iter().any(|(part, _)| part == name);
+    for kept in divided.dataset.splits.iter().filter(|split| !is_new(&split.name)) {
         writeln!(out, "{} is kept as it is, {} images", kept.name, kept.items.len())?;
     }
     if divided.repeated > 0 {
         writeln!(out, "{} images came twice, with the same labels, and are taken once", divided.repeated)?;
     }
     if divided.groups > 0 {
-        writeln!(out, "{} groups of images that look alike stay together", divided.groups)?;
+        let groups = if divided.groups == 1 { "group" } else { "groups" };
+        writeln!(out, "{} {groups} of images that look alike stay together", divided.groups)?;
     }
     if !divided.astride.is_empty() {
         let (id, split) = &divided.astride[0];
@@ -119,6 +135,13 @@ fn report(out: &mut impl Write, old: &Dataset, divided: &Resplit, options: &Resp
         writeln!(out, "warning: `{id}` looks like an image of {split}, which is kept{rest}")?;
     }
     writeln!(out, "\n{}", distribution(&divided.dataset))?;
+    for split in divided.dataset.summary().splits.iter().filter(|split| is_new(&split.name)) {
+        let missing = split.positives.iter().filter(|n| **n == 0).count();
+        if missing > 0 {
+            let labels = if missing == 1 { "label has" } else { "labels have" };
+            writeln!(out, "{missing} {labels} no image in {}", split.name)?;
+        }
+    }
     let distance = &divided.distance;
     writeln!(
         out,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use crate::dataset::{Dataset, Item};
+use super::each_image;
+use crate::dataset::Dataset;
 use crate::image::{ImageError, ImageProblem, check, decode_file};
 
 /// How closely [`verify_images`] looks.
@@ -21,25 +21,36 @@ pub enum ImageCheck {
 }
 
 /// An image of a data set that cannot be used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BadImage {
     /// The split it belongs to.
     pub split: String,
     /// The id of its item.
     pub id: String,
-    /// The file and what is wrong with it.
-    pub error: ImageError,
+    /// The file and what is wrong with it; shared by the items that show the same file.
+    pub error: Arc<ImageError>,
     /// For a missing file: one beside it with the same name in another case or with another ending.
     pub nearest: Option<PathBuf>,
 }
 
+impl BadImage {
+    /// The file and what is wrong with it, without split and id.
+    pub(crate) fn problem(&self) -> String {
+        match &self.nearest {
+            Some(path) => format!("{}; did you mean `{}`?", self.error, path.display()),
+            None => self.error.to_string(),
+        }
+    }
+
+    /// Whether nothing lies at the path.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(&self.error.problem, ImageProblem::Read(e) if e.kind() == ErrorKind::NotFound)
+    }
+}
+
 impl fmt::Display for BadImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`: {}", self.split, self.id, self.error)?;
-        match &self.nearest {
-            Some(path) => write!(f, "; did you mean `{}`?", path.display()),
-            None => Ok(()),
-        }
+        write!(f, "{} `{}`: {}", self.split, self.id, self.problem())
     }
 }
 
@@ -50,7 +61,7 @@ impl std::error::Error for BadImage {
 }
 
 /// Checks every image of every split on all cores, and lists those that cannot be used in the order of the
-/// data set. An empty list means that all are sound.
+/// data set. An empty list means that all are sound. A file that several items show is read once.
 ///
 /// ```no_run
 /// use mlcls_data::{Dataset, ImageCheck, ReadOptions, verify_images};
@@ -62,17 +73,8 @@ impl std::error::Error for BadImage {
 /// # Ok::<(), mlcls_data::Error>(())
 /// ```
 pub fn verify_images(dataset: &Dataset, depth: ImageCheck) -> Vec<BadImage> {
-    let items: Vec<(&str, &Item)> =
-        dataset.splits.iter().flat_map(|s| s.items.iter().map(|item| (s.name.as_str(), item))).collect();
-    let mut bad: Vec<BadImage> = items
-        .par_iter()
-        .filter_map(|(split, item)| {
-            let error = verify(&item.image, depth).err()?;
-            Some(BadImage { split: (*split).to_owned(), id: item.id.clone(), error, nearest: None })
-        })
-        .collect();
-    name_nearest(&mut bad);
-    bad
+    let verified = each_image(dataset, &|_, _| (), |path| verify(path, depth));
+    verified.into_iter().filter_map(Result::err).collect()
 }
 
 fn verify(path: &Path, depth: ImageCheck) -> Result<(), ImageError> {
@@ -86,14 +88,13 @@ fn verify(path: &Path, depth: ImageCheck) -> Result<(), ImageError> {
 }
 
 /// Fills in [`BadImage::nearest`]. Reads each folder once: thousands of files may be missing from one.
-fn name_nearest(bad: &mut [BadImage]) {
+pub(super) fn name_nearest<'a>(bad: impl Iterator<Item = &'a mut BadImage>) {
     let mut folders: HashMap<PathBuf, HashMap<String, PathBuf>> = HashMap::new();
-    for image in bad {
-        let missing =
-            matches!(&image.error.problem, ImageProblem::Read(e) if e.kind() == ErrorKind::NotFound);
-        if let (true, Some(folder)) = (missing, image.error.path.parent()) {
+    for image in bad.filter(|image| image.is_missing()) {
+        let path = &image.error.path;
+        if let Some(folder) = path.parent() {
             let files = folders.entry(folder.to_owned()).or_insert_with(|| files_by_stem(folder));
-            image.nearest = lower_stem(&image.error.path).and_then(|stem| files.get(&stem)).cloned();
+            image.nearest = lower_stem(path).and_then(|stem| files.get(&stem)).cloned();
         }
     }
 }

@@ -1,0 +1,324 @@
+//! Images that look alike, found among many.
+
+use std::collections::VecDeque;
+
+use super::fingerprint::{Fingerprint, THUMB};
+
+/// Two images are compared if their hashes differ in at most this many of 63 bits.
+const MAX_DISTANCE: u32 = 11;
+/// They look alike if their thumbnails correlate at least this much,
+const MIN_GREY: f64 = 0.75;
+/// and the differences between neighbouring pixels of their thumbnails this much.
+const MIN_EDGES: f64 = 0.6;
+
+/// Two images that look alike, by their positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NearPair {
+    /// The earlier image.
+    pub first: usize,
+    /// The later image.
+    pub second: usize,
+    /// Whether one looks like the other seen in a mirror.
+    pub mirrored: bool,
+}
+
+/// Finds the images that show the same picture, or the same mirrored left to right: saved again at another
+/// quality or size, a little brighter, darker or cropped, flipped by an export with augmentation, or taken a
+/// moment later.
+///
+/// Two images look alike if their hashes differ in at most 11 of 63 bits, their thumbnails have a correlation
+/// of at least 0.75, and the differences between neighbouring pixels of the thumbnails, across and down, one
+/// of at least 0.6 (for these the mean is not taken off). Blank images look like no other.
+///
+/// The pairs connect all images that look alike, directly or through others, and no more: a group of `n` such
+/// images gives `n - 1` pairs, each an image beside one that it was compared with, so that a group of 50,000
+/// does not give a billion. They are sorted, and do not depend on threads or timing.
+///
+/// # How good
+/// 700 of 4,823 photos (VOC, COCO; 256 pixels on the shorter side), changed, and compared with the original:
+///
+/// | change | found |
+/// |---|---|
+/// | JPEG quality 95, 70, 50, 30 | 100 % each |
+/// | resized to 0.5, 0.7, 1.5, 2 times | 100 % each |
+/// | brightness or contrast 15 % up or down | 100 % each |
+/// | mirrored | 100 % |
+/// | 2 % cut off each side in total, at the centre | 100 % |
+/// | 5 % in the same way | 99.3 % |
+/// | 3 % cut off at two sides of a corner | 96.7 % |
+/// | 5 % in the same way | 51 % |
+/// | cropped 3 %, 0.6 times as large, 10 % brighter, quality 50 | 99.9 % |
+///
+/// Among the 11.6 million pairs of these photos it finds three: all three show one scene twice. Among the
+/// 279 million pairs of quarters of different photos, which have more sky and less to tell them apart,
+/// it finds 0.04 per million.
+///
+/// Hashes of gradients (dHash) need a limit of 11 of 64 bits too, for the same share of changed photos, and
+/// then let 131 of a million pairs pass to the second test where these let 1.1 pass.
+///
+/// # How fast
+/// Images that differ in at most 11 bits agree up to 2 bits in one of four 16-bit parts of the hash, so only
+/// images in these neighbourhoods are looked at, and none that already has its place in a group (multi-index
+/// hashing: Norouzi, Punjani and Fleet, *Fast exact search in Hamming space*, 2014). SPEED
+///
+/// ```
+/// use mlcls_data::{Fingerprint, Resize, Rgb, near_duplicates, resize};
+///
+/// let scene = |phase: f32| {
+///     let byte = |i: usize| {
+///         let (x, y) = ((i / 3 % 96) as f32 / 96.0, (i / 3 / 96) as f32 / 64.0);
+///         (127.0 + 60.0 * (9.0 * x + phase).sin() + 60.0 * (7.0 * y * y + 4.0 * phase * x).cos()) as u8
+///     };
+///     Rgb::new(96, 64, (0..96 * 64 * 3).map(byte).collect()).unwrap()
+/// };
+/// let (first, second) = (scene(0.0), scene(2.0));
+/// let smaller = resize(&first, 60, 40, Resize::Antialias);
+/// let prints: Vec<Fingerprint> = [&first, &second, &smaller].into_iter().map(Fingerprint::new).collect();
+/// let pairs = near_duplicates(prints.iter());
+/// assert_eq!(pairs.len(), 1);
+/// assert_eq!((pairs[0].first, pairs[0].second, pairs[0].mirrored), (0, 2, false));
+/// ```
+pub fn near_duplicates<'a>(prints: impl IntoIterator<Item = &'a Fingerprint>) -> Vec<NearPair> {
+    let prints: Vec<&Fingerprint> = prints.into_iter().collect();
+    let mut free = Free::new(&prints);
+    let mut pairs = Vec::new();
+    let mut waiting = VecDeque::new();
+    for seed in 0..prints.len() {
+        if free.take(seed) {
+            waiting.push_back(seed);
+        }
+        // Breadth first: everything that looks like the seed, then what looks like that.
+        while let Some(image) = waiting.pop_front() {
+            let print = prints[image];
+            let mirrored_thumb = mirrored(&print.thumb);
+            for (mirrored, hash, thumb) in
+                [(false, print.hash, &print.thumb), (true, print.mirrored_hash, &mirrored_thumb)]
+            {
+                for other in free.take_near(hash, |other| look_alike(thumb, &prints[other].thumb)) {
+                    let (first, second) = (image.min(other), image.max(other));
+                    pairs.push(NearPair { first, second, mirrored });
+                    waiting.push_back(other);
+                }
+            }
+        }
+    }
+    pairs.sort_unstable();
+    pairs
+}
+
+/// The images that have no place in a group yet, found by their hashes.
+struct Free {
+    is_free: Vec<bool>,
+    /// For each 16-bit part of the hash.
+    parts: [Part; 4],
+    /// All ways to change at most 2 of 16 bits.
+    neighbours: Vec<u16>,
+}
+
+/// Images by one part of their hash: a bucket for each of its values, one behind the other.
+struct Part {
+    entries: Vec<(u64, u32)>,
+    starts: Vec<u32>,
+    /// Entries of each bucket that may still be free; taken ones are dropped when somebody comes by.
+    lengths: Vec<u32>,
+}
+
+impl Free {
+    fn new(prints: &[&Fingerprint]) -> Self {
+        let is_free: Vec<bool> = prints.iter().map(|print| !print.is_blank()).collect();
+        let hashes: Vec<(u64, u32)> =
+            (0..prints.len()).filter(|&i| is_free[i]).map(|i| (prints[i].hash, i as u32)).collect();
+        let mut neighbours: Vec<u16> = (0..=u16::MAX).filter(|bits| bits.count_ones() <= 2).collect();
+        neighbours.sort_by_key(|bits| bits.count_ones());
+        Self { is_free, parts: std::array::from_fn(|part| Part::new(&hashes, part)), neighbours }
+    }
+
+    /// Takes one image; `false` if it was taken before, or is blank.
+    fn take(&mut self, image: usize) -> bool {
+        std::mem::replace(&mut self.is_free[image], false)
+    }
+
+    /// Takes all images whose hash is near `hash` and that `alike` accepts, in their order.
+    fn take_near(&mut self, hash: u64, alike: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (part, table) in self.parts.iter_mut().enumerate() {
+            let key = part_of(hash, part);
+            for change in &self.neighbours {
+                let bucket = usize::from(key ^ change);
+                let start = table.starts[bucket] as usize;
+                let mut at = start;
+                while at < start + table.lengths[bucket] as usize {
+                    let (other, image) = table.entries[at];
+                    let image = image as usize;
+                    let near = self.is_free[image] && (hash ^ other).count_ones() <= MAX_DISTANCE;
+                    if near && alike(image) {
+                        self.is_free[image] = false;
+                        found.push(image);
+                    }
+                    if self.is_free[image] {
+                        at += 1;
+                    } else {
+                        table.lengths[bucket] -= 1;
+                        table.entries[at] = table.entries[start + table.lengths[bucket] as usize];
+                    }
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+}
+
+impl Part {
+    fn new(hashes: &[(u64, u32)], part: usize) -> Self {
+        let mut entries = hashes.to_vec();
+        entries.sort_by_key(|(hash, _)| part_of(*hash, part));
+        let mut lengths = vec![0; 1 << 16];
+        for (hash, _) in hashes {
+            lengths[usize::from(part_of(*hash, part))] += 1;
+        }
+        let ends = lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        let starts = ends.zip(&lengths).map(|(end, length)| end - length).collect();
+        Self { entries, starts, lengths }
+    }
+}
+
+fn part_of(hash: u64, part: usize) -> u16 {
+    (hash >> (16 * part)) as u16
+}
+
+type Thumb = [u8; THUMB * THUMB];
+
+fn mirrored(thumb: &Thumb) -> Thumb {
+    let mut out = *thumb;
+    out.chunks_exact_mut(THUMB).for_each(<[u8]>::reverse);
+    out
+}
+
+fn look_alike(a: &Thumb, b: &Thumb) -> bool {
+    grey_correlation(a, b) >= MIN_GREY && edge_correlation(a, b) >= MIN_EDGES
+}
+
+/// Pearson's correlation of the grey levels.
+fn grey_correlation(a: &Thumb, b: &Thumb) -> f64 {
+    let (mut sum_a, mut sum_b) = (0, 0);
+    let mut products = Products::default();
+    for (&a, &b) in a.iter().zip(b) {
+        let (a, b) = (i32::from(a), i32::from(b));
+        (sum_a, sum_b) = (sum_a + a, sum_b + b);
+        products.add(a, b);
+    }
+    let (n, sum_a, sum_b) = (a.len() as f64, f64::from(sum_a), f64::from(sum_b));
+    let covariance = f64::from(products.ab) - sum_a * sum_b / n;
+    let variance_a = f64::from(products.aa) - sum_a * sum_a / n;
+    let variance_b = f64::from(products.bb) - sum_b * sum_b / n;
+    covariance / (variance_a * variance_b).sqrt()
+}
+
+/// The cosine between the differences of neighbouring pixels, across and down.
+fn edge_correlation(a: &Thumb, b: &Thumb) -> f64 {
+    let mut products = Products::default();
+    let difference = |thumb: &Thumb, at: usize, next: usize| i32::from(thumb[next]) - i32::from(thumb[at]);
+    for y in 0..THUMB {
+        for at in y * THUMB..y * THUMB + THUMB - 1 {
+            products.add(difference(a, at, at + 1), difference(b, at, at + 1));
+        }
+    }
+    for at in 0..THUMB * (THUMB - 1) {
+        products.add(difference(a, at, at + THUMB), difference(b, at, at + THUMB));
+    }
+    f64::from(products.ab) / (f64::from(products.aa) * f64::from(products.bb)).sqrt()
+}
+
+/// Sums of products; of 480 pairs of numbers up to 255 they fit 32 bits.
+#[derive(Default)]
+struct Products {
+    aa: i32,
+    ab: i32,
+    bb: i32,
+}
+
+impl Products {
+    fn add(&mut self, a: i32, b: i32) {
+        self.aa += a * a;
+        self.ab += a * b;
+        self.bb += b * b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All pairs, compared one by one.
+    fn linked(prints: &[Fingerprint], a: usize, b: usize) -> bool {
+        let near = |hash: u64, thumb: &Thumb| {
+            (hash ^ prints[b].hash).count_ones() <= MAX_DISTANCE && look_alike(thumb, &prints[b].thumb)
+        };
+        let (print, blank) = (&prints[a], prints[a].is_blank() || prints[b].is_blank());
+        !blank && (near(print.hash, &print.thumb) || near(print.mirrored_hash, &mirrored(&print.thumb)))
+    }
+
+    /// The smallest member of each image's group.
+    fn roots(count: usize, linked: impl Fn(usize, usize) -> bool) -> Vec<usize> {
+        let mut root: Vec<usize> = (0..count).collect();
+        for (a, b) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
+            if linked(a, b) {
+                let (low, high) = (root[a].min(root[b]), root[a].max(root[b]));
+                root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+            }
+        }
+        root
+    }
+
+    /// Images around few scenes, some mirrored: a hash with some bits flipped, and a thumbnail with noise.
+    fn print() -> impl Strategy<Value = Fingerprint> {
+        let flips = proptest::collection::vec(0..63, 0..9);
+        (0..4u64, flips, any::<bool>(), 0..60u8, any::<u64>()).prop_map(
+            |(scene, flips, mirror, noise, seed)| {
+                let random = |i: u64| (i ^ scene << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+                let hash = flips.iter().fold(random(1), |hash, bit| hash ^ 1u64 << bit);
+                let mirrored_hash = hash ^ 0xaaaa_aaaa_aaaa_aaaa;
+                let thumb = std::array::from_fn(|i| {
+                    let noise = (i as u64 + seed % 97).wrapping_mul(seed) >> 8 & u64::from(noise);
+                    (random(i as u64) % 190 + noise) as u8
+                });
+                if mirror {
+                    Fingerprint { hash: mirrored_hash, mirrored_hash: hash, thumb: mirrored(&thumb) }
+                } else {
+                    Fingerprint { hash, mirrored_hash, thumb }
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_those_of_comparing_all_with_all(prints in proptest::collection::vec(print(), 0..40)) {
+            let pairs = near_duplicates(&prints);
+            let expected = roots(prints.len(), |a, b| linked(&prints, a, b));
+            let found = roots(prints.len(), |a, b| pairs.iter().any(|p| (p.first, p.second) == (a, b)));
+            prop_assert_eq!(&found, &expected);
+            let groups = expected.iter().enumerate().filter(|(i, root)| i == *root).count();
+            prop_assert_eq!(pairs.len(), prints.len() - groups, "one pair less than images, per group");
+            prop_assert!(pairs.iter().all(|p| linked(&prints, p.first, p.second)));
+        }
+    }
+
+    #[test]
+    fn many_equal_images_take_no_longer_than_others() {
+        let one =
+            Fingerprint { hash: 77, mirrored_hash: 77, thumb: std::array::from_fn(|i| (i * 89 % 256) as u8) };
+        let blank = Fingerprint { hash: 0, mirrored_hash: 0, thumb: [0; 256] };
+        let prints: Vec<Fingerprint> =
+            (0..100_000).map(|i| if i < 50_000 { one.clone() } else { blank.clone() }).collect();
+        let pairs = near_duplicates(&prints);
+        assert_eq!(pairs.len(), 49_999);
+        assert!(pairs.iter().all(|pair| pair.first == 0 && !pair.mirrored));
+    }
+}
