@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use mlcls_data::{Dataset, Images, ReadOptions, write_datumaro};
+use mlcls_data::{Dataset, Images, ReadOptions, WriteFormat, write_dataset};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -15,6 +15,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let dataset = Dataset::open(from, &ReadOptions::default())?;
     println!("{}", dataset.summary());
-    write_datumaro(&dataset, to, Images::Copy)?;
+    write_dataset(&dataset, to, WriteFormat::Datumaro, Images::Copy)?;
     Ok(())
 }

@@ -47,12 +47,22 @@ pub struct Split {
 
 /// The format that a data set was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// OTX's internal format: `annotations/<split>.json` and `images/<split>/`.
     Datumaro,
     /// PASCAL VOC: `JPEGImages`, `Annotations`, `ImageSets/Main`.
     Voc,
+    /// COCO: `annotations/instances_<split>.json` and a folder of images per split.
+    Coco,
+    /// Roboflow's COCO export: `<split>/_annotations.coco.json` among the images.
+    RoboflowCoco,
+    /// Roboflow's multi-class export: `<split>/_classes.csv` among the images.
+    RoboflowCsv,
+    /// A table with a column of paths, and a column per label or one column of labels.
+    Csv,
+    /// A folder of images per label.
+    Folders,
 }
 
 impl fmt::Display for Format {
@@ -60,6 +70,11 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Datumaro => "Datumaro",
             Self::Voc => "PASCAL VOC",
+            Self::Coco => "COCO",
+            Self::RoboflowCoco => "Roboflow COCO",
+            Self::RoboflowCsv => "Roboflow CSV",
+            Self::Csv => "CSV",
+            Self::Folders => "folder per label",
         })
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use mlcls_data::{Dataset, ImageCheck, LabelState, ReadOptions, verify_images};
-//! # use mlcls_data::{Format, Images, Item, Split, write_datumaro};
+//! # use mlcls_data::{Format, Images, Item, Split, WriteFormat, write_dataset};
 //! # let folder = tempfile::tempdir()?;
 //! # let root = folder.path();
 //! # std::fs::create_dir_all(root.join("images/train"))?;
@@ -16,9 +16,9 @@
 //! #     id: id.into(), image: root.join(format!("images/train/{id}.jpg")), states: states.to_vec() };
 //! # let items = vec![item("a", [LabelState::Present, LabelState::Present]),
 //! #     item("b", [LabelState::Present, LabelState::Absent]), item("c", [LabelState::Absent; 2])];
-//! # write_datumaro(&Dataset { root: root.into(), format: Format::Datumaro,
+//! # write_dataset(&Dataset { root: root.into(), format: Format::Datumaro,
 //! #     labels: vec!["cat".into(), "dog".into()], notes: vec![],
-//! #     splits: vec![Split { name: "train".into(), items }] }, root, Images::InPlace)?;
+//! #     splits: vec![Split { name: "train".into(), items }] }, root, WriteFormat::Datumaro, Images::InPlace)?;
 //!
 //! // `root` holds annotations/train.json and images/, or VOC's JPEGImages, Annotations and ImageSets.
 //! let dataset = Dataset::open(root, &ReadOptions::default())?;
@@ -49,7 +49,7 @@ mod summary;
 pub use self::augment::{Augment, AugmentRecipe};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
-pub use self::formats::{Difficult, Images, ReadOptions, write_datumaro};
+pub use self::formats::{Difficult, Images, ReadOptions, WriteFormat, write_dataset};
 pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
 };

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mlcls_data::{Dataset, Format, Images, Item, LabelState, Split, write_datumaro};
+use mlcls_data::{Dataset, Format, Images, Item, LabelState, Split, WriteFormat, write_dataset};
 use mlcls_train::{
     Checkpoint, Config, EvalOptions, Event, EventSink, Layers, Outcome, Predictor, RunDir, StopFlag, dry_run,
     evaluate_checkpoint, open_dataset, resume, train,
@@ -41,7 +41,7 @@ fn write_data(root: &Path) {
         splits: vec![split("train", 12), split("val", 6)],
         notes: vec![],
     };
-    write_datumaro(&dataset, &root.join("set"), Images::Copy).unwrap();
+    write_dataset(&dataset, &root.join("set"), WriteFormat::Datumaro, Images::Copy).unwrap();
 }
 
 fn settings(data: &Path) -> Config {

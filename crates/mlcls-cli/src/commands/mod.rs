@@ -1,6 +1,7 @@
 //! One file per command: its flags, and what it does with them.
 
 pub mod config;
+pub mod data;
 pub mod eval;
 pub mod find;
 mod images;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use mlcls_data::{Dataset, Format, Images, Item, LabelState, Split, write_datumaro};
+use mlcls_data::{Dataset, Format, Images, Item, LabelState, Split, WriteFormat, write_dataset};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -41,7 +41,7 @@ pub fn draw(root: &Path, size: Size, seed: u64) -> Result<Dataset> {
     let labels = Shape::ALL.map(|s| s.name().to_owned()).to_vec();
     let dataset =
         Dataset { root: root.to_owned(), format: Format::Datumaro, labels, splits, notes: Vec::new() };
-    write_datumaro(&dataset, root, Images::InPlace)?;
+    write_dataset(&dataset, root, WriteFormat::Datumaro, Images::InPlace)?;
     Ok(dataset)
 }
 

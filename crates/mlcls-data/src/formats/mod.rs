@@ -7,6 +7,7 @@ mod locate;
 mod observe;
 mod text;
 mod voc;
+mod write;
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{Dataset, Format, Split};
 use crate::error::Error;
 
-pub use datumaro::{Images, write_datumaro};
+pub use write::{Images, WriteFormat, write_dataset};
 
 /// How one format is recognised and read.
 struct Reader {
@@ -61,7 +62,7 @@ impl Dataset {
     /// Reads the data set in a folder; its format is found by what the folder holds.
     ///
     /// - **Datumaro** (OTX's internal format): `annotations/<split>.json` and `images/`.
-    ///   See [`write_datumaro`] for the fields.
+    ///   [`write_dataset`] writes it.
     /// - **PASCAL VOC**: `ImageSets/Main/<split>.txt`, `JPEGImages/` and `Annotations/*.xml`. The folder may
     ///   also be a `VOCdevkit` with one year inside.
     ///

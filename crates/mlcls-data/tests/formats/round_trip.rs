@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use mlcls_data::{Dataset, Format, Images, Item, LabelState, ReadOptions, Split, write_datumaro};
+use mlcls_data::{Dataset, Format, Images, Item, LabelState, ReadOptions, Split, WriteFormat, write_dataset};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ proptest! {
                 fs::write(&item.image, "").unwrap();
             }
         }
-        write_datumaro(&dataset, dir.path(), Images::InPlace).unwrap();
+        write_dataset(&dataset, dir.path(), WriteFormat::Datumaro, Images::InPlace).unwrap();
         let again = dir.open();
         prop_assert_eq!(again.fingerprint(), dataset.fingerprint());
         prop_assert_eq!(&again.labels, &dataset.labels);
@@ -84,7 +84,7 @@ fn pets(dir: &Dir) -> Dataset {
 #[test]
 fn the_fields_are_those_that_otx_reads() {
     let dir = Dir::new();
-    write_datumaro(&pets(&dir), dir.path(), Images::InPlace).unwrap();
+    write_dataset(&pets(&dir), dir.path(), WriteFormat::Datumaro, Images::InPlace).unwrap();
     let written: Value =
         serde_json::from_slice(&fs::read(dir.join("annotations/train.json")).unwrap()).unwrap();
     let expected: Value = serde_json::from_str(
@@ -136,7 +136,7 @@ fn the_fields_are_those_that_otx_reads() {
 fn copied_images_are_found_again() {
     let (from, to) = (Dir::new(), Dir::new());
     let dataset = pets(&from);
-    write_datumaro(&dataset, to.path(), Images::Copy).unwrap();
+    write_dataset(&dataset, to.path(), WriteFormat::Datumaro, Images::Copy).unwrap();
     let again = to.open();
     assert_eq!(again.fingerprint(), dataset.fingerprint());
     let images: Vec<_> =
@@ -152,7 +152,8 @@ fn copied_images_are_found_again() {
 fn what_cannot_be_written_is_refused() {
     let (from, to) = (Dir::new(), Dir::new());
     let mut dataset = pets(&from);
-    let error = write_datumaro(&dataset, to.path(), Images::InPlace).unwrap_err().to_string();
+    let error =
+        write_dataset(&dataset, to.path(), WriteFormat::Datumaro, Images::InPlace).unwrap_err().to_string();
     assert_eq!(
         to.relative(&error),
         format!(
@@ -161,14 +162,16 @@ fn what_cannot_be_written_is_refused() {
         )
     );
     dataset.splits[0].items[1].id = "../b".into();
-    let error = write_datumaro(&dataset, to.path(), Images::Copy).unwrap_err().to_string();
-    assert!(error.contains("the id cannot be a file name inside images/"), "{error}");
+    let error =
+        write_dataset(&dataset, to.path(), WriteFormat::Datumaro, Images::Copy).unwrap_err().to_string();
+    assert!(error.contains("the id cannot be a file name inside the data set"), "{error}");
     dataset.splits[0].items[1].id = "b".into();
     dataset.splits[0].items[1].image = from.join("gone.png");
-    let error = write_datumaro(&dataset, to.path(), Images::Copy).unwrap_err().to_string();
+    let error =
+        write_dataset(&dataset, to.path(), WriteFormat::Datumaro, Images::Copy).unwrap_err().to_string();
     assert!(error.contains("gone.png: cannot be read"), "{error}");
     let file = from.join("images/second.png");
-    let error = write_datumaro(&dataset, &file, Images::Copy).unwrap_err().to_string();
+    let error = write_dataset(&dataset, &file, WriteFormat::Datumaro, Images::Copy).unwrap_err().to_string();
     assert!(error.contains("cannot be written"), "{error}");
 }
 
@@ -179,6 +182,28 @@ fn voc_converted_to_datumaro_keeps_its_fingerprint() {
     voc.file("ImageSets/Main/cat_train.txt", "1 1\n2 0\n")
         .file("ImageSets/Main/dog_train.txt", "1 1\n2 -1\n");
     let dataset = Dataset::open(voc.path(), &ReadOptions::default()).unwrap();
-    write_datumaro(&dataset, datumaro.path(), Images::Copy).unwrap();
+    write_dataset(&dataset, datumaro.path(), WriteFormat::Datumaro, Images::Copy).unwrap();
     assert_eq!(datumaro.open().fingerprint(), dataset.fingerprint());
+}
+
+#[test]
+fn images_are_copied_or_linked_and_two_never_become_one() {
+    let from = Dir::new();
+    let mut dataset = pets(&from);
+    for images in [Images::Copy, Images::HardLink, Images::Symlink] {
+        let to = Dir::new();
+        for _ in 0..2 {
+            // The second time everything is there already.
+            write_dataset(&dataset, to.path(), WriteFormat::Datumaro, images).unwrap();
+        }
+        assert_eq!(to.open().fingerprint(), dataset.fingerprint());
+        let copy = to.join("images/train/a.png");
+        assert_eq!(copy.is_symlink(), images == Images::Symlink);
+        assert_eq!(fs::read(copy).unwrap(), fs::read(from.join("images/train/first.png")).unwrap());
+    }
+    dataset.splits[0].items[1].id = "a".into();
+    let to = Dir::new();
+    let error = write_dataset(&dataset, to.path(), WriteFormat::Datumaro, Images::Copy).unwrap_err();
+    assert!(error.to_string().contains("would replace"), "{error}");
+    assert!(!to.join("annotations").exists());
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Reader, files_with_extension};
 use crate::dataset::Format;
 
-pub use write::{Images, write_datumaro};
+pub(super) use write::WRITER;
 
 pub(super) const READER: Reader = Reader {
     format: Format::Datumaro,
