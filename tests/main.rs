@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
 mod errors;
+mod fetch;
 mod interrupted;
 mod output;
 mod pipeline;

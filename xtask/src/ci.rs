@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
 const LAYERS: &[(&str, &[&str], Candle)] = &[
     ("mlcls-data", &[], Candle::Never),
     ("mlcls-metrics", &[], Candle::Never),
+    ("mlcls-report", &["mlcls-data", "mlcls-metrics"], Candle::Never),
     ("mlcls-engine", &[], Candle::Yes),
     ("mlcls-loss", &[], Candle::Yes),
     ("mlcls-models", &["mlcls-engine"], Candle::Yes),

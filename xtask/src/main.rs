@@ -2,6 +2,7 @@
 
 mod bench_cpu;
 mod ci;
+mod fuzz;
 mod profile;
 mod sanitize;
 mod shell;
@@ -31,6 +32,8 @@ enum Chore {
     Profile(profile::Args),
     /// Run the engine's tests under AddressSanitizer; needs rustup's nightly toolchain, and Linux or macOS.
     Sanitize(sanitize::Args),
+    /// Give the parsers made-up inputs; needs cargo-fuzz and rustup's nightly toolchain.
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Chore::BenchCpu(args) => bench_cpu::run(&args),
         Chore::Profile(args) => profile::run(&args),
         Chore::Sanitize(args) => sanitize::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,10 +40,19 @@
 pub mod augment;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod formats;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod inspect;
 mod loader;
+mod resplit;
+mod split_distance;
+mod stats;
+mod stratify;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
@@ -58,4 +67,8 @@ pub use self::inspect::{
     find_duplicates, inspect_images, near_duplicates, verify_images,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
+pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
+pub use self::split_distance::{SplitDistance, split_distance};
+pub use self::stats::{Cooccurrence, Drift, ImageSize, ImageSizes, Quantiles, Stats};
+pub use self::stratify::{StratifyError, stratify};
 pub use self::summary::{SplitSummary, Summary};

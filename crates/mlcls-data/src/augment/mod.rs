@@ -16,4 +16,4 @@ pub use random_crop::{CropStyle, RandomCrop};
 pub use recipe::{Augment, AugmentRecipe, InvalidRecipe, UnknownPreset};
 pub use rotate::rotate;
 
-pub(crate) use rng::{sample_rng, shuffle_rng};
+pub(crate) use rng::{partition_rng, sample_rng, shuffle_rng};

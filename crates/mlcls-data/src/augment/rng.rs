@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 /// Keeps the numbers of different uses apart.
 const SHUFFLE: u64 = 0;
 const SAMPLE: u64 = 1;
+const PARTITION: u64 = 2;
 
 fn rng(seed: u64, epoch: u64, purpose: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
@@ -26,6 +27,11 @@ pub(crate) fn sample_rng(seed: u64, epoch: u64, sample: u64) -> ChaCha8Rng {
     let mut rng = rng(seed, epoch, SAMPLE);
     rng.set_stream(sample);
     rng
+}
+
+/// For the division of a data set into parts.
+pub(crate) fn partition_rng(seed: u64) -> ChaCha8Rng {
+    rng(seed, 0, PARTITION)
 }
 
 /// A number between `low` and `high`.

@@ -94,7 +94,7 @@ impl Dataset {
 }
 
 /// The position of a split among the others: train, val, test, others by name.
-fn rank(split: &str) -> (usize, String) {
+pub(crate) fn rank(split: &str) -> (usize, String) {
     let known = ["train", "val", "test"].iter().position(|name| *name == split);
     (known.unwrap_or(usize::MAX), split.to_owned())
 }

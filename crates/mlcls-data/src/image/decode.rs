@@ -58,20 +58,30 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), ImageProblem> {
     guarded(|| open(bytes).map(drop))
 }
 
-fn guarded<T>(read: impl FnOnce() -> Result<T, ImageProblem>) -> Result<T, ImageProblem> {
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, ImageProblem>) -> Result<T, ImageProblem> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ImageProblem::Decode("the decoder failed on this data".into())))
 }
 
-/// A decoder that has read the header.
+/// A decoder that has read the header of complete data.
 fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat), ImageProblem> {
-    if bytes.is_empty() {
-        return Err(ImageProblem::Empty);
-    }
-    let format = image::guess_format(bytes).map_err(|_| unknown_format(bytes))?;
+    let format = format_of(bytes)?;
     if !is_complete(bytes, format) {
         return Err(ImageProblem::Truncated(format_name(format)));
     }
+    Ok((open_header(bytes)?, format))
+}
+
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, ImageProblem> {
+    if bytes.is_empty() {
+        return Err(ImageProblem::Empty);
+    }
+    image::guess_format(bytes).map_err(|_| unknown_format(bytes))
+}
+
+/// A decoder that has read the header; the data may end anywhere behind it.
+pub(super) fn open_header(bytes: &[u8]) -> Result<impl ImageDecoder + '_, ImageProblem> {
+    let format = format_of(bytes)?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
@@ -81,7 +91,7 @@ fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat), ImageProb
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageProblem::TooLarge { width, height });
     }
-    Ok((decoder, format))
+    Ok(decoder)
 }
 
 fn unknown_format(bytes: &[u8]) -> ImageProblem {

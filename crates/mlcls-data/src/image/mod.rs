@@ -2,6 +2,7 @@
 
 mod decode;
 mod error;
+mod header;
 mod resize;
 mod rgb;
 
@@ -11,6 +12,7 @@ pub use resize::{Resize, resize};
 pub use rgb::{Rgb, Window};
 
 pub(crate) use decode::check;
+pub(crate) use header::image_size;
 pub(crate) use resize::resize_into;
 
 use std::path::Path;

@@ -1,14 +1,17 @@
-//! `mlcls data`: look at a data set, mend it, bring it into another form. One file per verb.
+//! `mlcls data`: fetch a data set, look at it, mend it, bring it into another form. One file per verb.
 
 mod convert;
+mod fetch;
 mod source;
+mod split;
+mod stats;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Look at a data set, mend it, bring it into another form.
+/// Fetch a data set, look at it, mend it, bring it into another form.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -17,12 +20,18 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Fetch(fetch::Args),
     Convert(convert::Args),
+    Split(split::Args),
+    Stats(stats::Args),
 }
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
+        Command::Fetch(args) => fetch::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Split(args) => split::run(args),
+        Command::Stats(args) => stats::run(args),
     }
 }

@@ -1,0 +1,22 @@
+//! Self-contained HTML pages with plots as inline SVG: no script, no network, light and dark, readable on a phone.
+//!
+//! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted. Pages are made of a shell
+//! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text.
+//!
+//! ```
+//! use mlcls_report::Page;
+//! use mlcls_report::plot::{Histogram, Scale};
+//!
+//! let mut page = Page::new("Widths");
+//! let histogram = Histogram { values: &[320.0, 500.0, 500.0], scale: Scale::Linear, bins: 10, x: "pixels" };
+//! page.card("Widths of images", "of all splits", &histogram.to_svg());
+//! assert!(page.to_string().contains("<svg"));
+//! ```
+#![deny(missing_docs)]
+
+mod page;
+pub mod plot;
+mod stats;
+
+pub use page::{Page, escape};
+pub use stats::stats_page;
