@@ -38,6 +38,7 @@
 #![deny(missing_docs)]
 
 pub mod augment;
+mod check;
 mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
@@ -56,6 +57,9 @@ mod stratify;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
+pub use self::check::{
+    CheckReport, CheckedSplit, Detail, Finding, FindingKind, Inspection, ItemRef, Mended, Severity,
+};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Difficult, Images, ReadOptions, WriteFormat, write_dataset};

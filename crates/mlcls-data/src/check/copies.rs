@@ -61,50 +61,30 @@ impl<'a> Copies<'a> {
         let mut near = partners(&self.groups);
         near.retain(|image, _| !exact.contains_key(image));
         let (first_name, second_name) = (self.split(first), self.split(second));
-        let names = vec![first_name.to_owned(), second_name.to_owned()];
-        let images = |n| count(n, "image", "images");
-        let advice = format!(
-            "A model trained on the one is tested on what it has seen, and its numbers are too good. `--fix OUT` writes \
-             a copy that keeps them in one split."
-        );
+        let splits = [first_name, second_name];
         let same = exact.iter().map(|(&image, &partner)| {
-            let how = if self.item(image).image == self.item(partner).image { "is the file of" } else { "is" };
+            let how =
+                if self.item(image).image == self.item(partner).image { "is the file of" } else { "is" };
             self.detail(image, partner, how)
         });
         let alike = near.iter().map(|(&image, &partner)| match self.neighbour_in(image, first) {
-            Some((direct, Likeness::Mirrored)) => self.detail(image, direct, "looks like the mirror image of"),
+            Some((direct, Likeness::Mirrored)) => {
+                self.detail(image, direct, "looks like the mirror image of")
+            }
             Some((direct, _)) => self.detail(image, direct, "looks like"),
             None => self.detail(image, partner, "looks, through others, like"),
         });
-        let of = |kind, message, details: Vec<Detail>| {
-            let finding = Finding {
-                severity: Severity::Warning,
-                kind,
-                splits: names.clone(),
-                message,
-                advice: advice.clone(),
-                details,
-            };
-            (!finding.details.is_empty()).then_some(finding)
-        };
-        let are = |n, verb, verbs| if n == 1 { verb } else { verbs };
-        let exact_message = format!(
-            "{} of {second_name} {} also in {first_name}",
-            images(exact.len()),
-            are(exact.len(), "is", "are")
-        );
-        let near_message = format!(
-            "{} of {second_name} {} like one in {first_name}",
-            images(near.len()),
-            are(near.len(), "looks", "look")
-        );
-        [
-            of(FindingKind::DuplicateAcrossSplits, exact_message, same.collect()),
-            of(FindingKind::NearDuplicateAcrossSplits, near_message, alike.collect()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let same_message =
+            format!("{} of {second_name} {} also in {first_name}", images(exact.len()), are(exact.len()));
+        let alike_message =
+            format!("{} of {second_name} {} like one in {first_name}", images(near.len()), look(near.len()));
+        let advice = "A model trained on the one is tested on what it has seen, and its numbers are too good. `--fix OUT` \
+                      writes a copy that keeps them in one split.";
+        let warning =
+            |kind, message, details| Finding::of(Severity::Warning, kind, &splits, message, advice, details);
+        let same = warning(FindingKind::DuplicateAcrossSplits, same_message, same.collect());
+        let alike = warning(FindingKind::NearDuplicateAcrossSplits, alike_message, alike.collect());
+        same.into_iter().chain(alike).collect()
     }
 
     /// Images that a split holds more than once, and those that look like another of the split.
@@ -123,32 +103,17 @@ impl<'a> Copies<'a> {
                 }
             }
         }
-        let of = |kind, message: String, advice: &str, details: Vec<Detail>| {
-            let finding = Finding {
-                severity: Severity::Note,
-                kind,
-                splits: vec![name.to_owned()],
-                message,
-                advice: advice.to_owned(),
-                details,
-            };
-            (!finding.details.is_empty()).then_some(finding)
-        };
-        let same_message = format!("{name} holds {} twice", count(same.len(), "image", "images"));
-        let alike_message = format!(
-            "{} of {name} {} like another one",
-            count(alike.len(), "image", "images"),
-            if alike.len() == 1 { "looks" } else { "look" }
-        );
+        let same_message = format!("{name} holds {} more than once", images(same.len()));
+        let alike_message =
+            format!("{} of {name} {} like another one", images(alike.len()), look(alike.len()));
         let merge = "They count more than others. `--fix OUT` writes a copy that holds each once.";
-        let keep = "When you split this data again, keep them together; `mlcls data split` does.";
-        [
-            of(FindingKind::DuplicateInSplit, same_message, merge, same),
-            of(FindingKind::NearDuplicateInSplit, alike_message, keep, alike),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let keep = "When this data is divided anew they belong together; `mlcls data split` keeps them so.";
+        let note = |kind, message, advice, details| {
+            Finding::of(Severity::Note, kind, &[name], message, advice, details)
+        };
+        let same = note(FindingKind::DuplicateInSplit, same_message, merge, same);
+        let alike = note(FindingKind::NearDuplicateInSplit, alike_message, keep, alike);
+        same.into_iter().chain(alike).collect()
     }
 
     /// Copies of one image of which one says that a label is present and another that it is absent.
@@ -160,23 +125,16 @@ impl<'a> Copies<'a> {
             (!labels.is_empty()).then(|| Detail::of(items, format!("{who}: on {}", some_of(&labels))))
         };
         let details: Vec<Detail> = self.exact.iter().filter_map(detail).collect();
-        let finding = Finding {
-            severity: Severity::Warning,
-            kind: FindingKind::ContradictingLabels,
-            splits: Vec::new(),
-            message: format!(
-                "the annotations of {} contradict each other",
-                count(details.len(), "image that is there more than once", "images that are there more than once")
-            ),
-            advice: "Correct the wrong one. `--fix OUT` writes a copy where such a label is unknown.".to_owned(),
-            details,
-        };
-        (!finding.details.is_empty()).then_some(finding)
+        let images = count(details.len(), "image that is", "images that are");
+        let message = format!("the annotations of {images} there more than once contradict each other");
+        let advice = "Correct the wrong one. `--fix OUT` writes a copy where such a label is unknown.";
+        Finding::of(Severity::Warning, FindingKind::ContradictingLabels, &[], message, advice, details)
     }
 
     /// The labels that are present in one and absent in another of these images.
     fn contradicting(&self, images: &[usize]) -> Vec<&'a String> {
-        let some = |label: usize, state| images.iter().any(|&i| self.items[i].1.states.get(label) == Some(&state));
+        let some =
+            |label: usize, state| images.iter().any(|&i| self.items[i].1.states.get(label) == Some(&state));
         let labels = self.inspection.dataset.labels.iter().enumerate();
         let both = |at: &usize| some(*at, LabelState::Present) && some(*at, LabelState::Absent);
         labels.filter(|(at, _)| both(at)).map(|(_, label)| label).collect()
@@ -208,4 +166,16 @@ impl<'a> Copies<'a> {
     fn split(&self, at: usize) -> &'a str {
         &self.inspection.dataset.splits[at].name
     }
+}
+
+fn images(n: usize) -> String {
+    count(n, "image", "images")
+}
+
+fn are(n: usize) -> &'static str {
+    if n == 1 { "is" } else { "are" }
+}
+
+fn look(n: usize) -> &'static str {
+    if n == 1 { "looks" } else { "look" }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::dataset::Item;
-use crate::inspect::BadImage;
 
 /// How bad a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -92,10 +91,6 @@ impl ItemRef {
     pub(super) fn new(split: &str, item: &Item) -> Self {
         Self { split: split.to_owned(), id: item.id.clone(), image: item.image.clone() }
     }
-
-    pub(super) fn of_bad(bad: &BadImage) -> Self {
-        Self { split: bad.split.clone(), id: bad.id.clone(), image: bad.error.path.clone() }
-    }
 }
 
 impl fmt::Display for ItemRef {
@@ -144,6 +139,28 @@ pub struct Finding {
     pub advice: String,
     /// Its instances, all of them.
     pub details: Vec<Detail>,
+}
+
+impl Finding {
+    /// A finding on some splits; none where there is no instance of it.
+    pub(super) fn of(
+        severity: Severity,
+        kind: FindingKind,
+        splits: &[&str],
+        message: String,
+        advice: &str,
+        details: Vec<Detail>,
+    ) -> Option<Self> {
+        let splits = splits.iter().map(ToString::to_string).collect();
+        (!details.is_empty()).then(|| Self {
+            severity,
+            kind,
+            splits,
+            message,
+            advice: advice.to_owned(),
+            details,
+        })
+    }
 }
 
 /// Instances that [`Display`](fmt::Display) lists.

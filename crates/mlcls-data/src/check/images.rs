@@ -3,7 +3,7 @@
 use super::Inspection;
 use super::finding::{Detail, Finding, FindingKind, ItemRef, Severity};
 use crate::error::count;
-use crate::image::{ImageProblem, MAX_PIXELS};
+use crate::image::ImageProblem;
 use crate::inspect::{BadImage, ImageFacts};
 
 /// Below this many pixels on the shorter side an image is tiny: backbones halve their input five times, so it holds
@@ -14,22 +14,24 @@ const TINY: u32 = 32;
 const HUGE: u32 = 2048;
 
 pub(super) fn findings(inspection: &Inspection) -> Vec<Finding> {
+    let items = inspection.items();
     let mut findings = Vec::new();
     for (at, split) in inspection.dataset.splits.iter().enumerate() {
-        let items = inspection.items();
         let images = items.iter().zip(&inspection.images).filter(|((of, _), _)| *of == at);
-        let mut kinds: Vec<(FindingKind, Vec<Detail>)> = ORDER.iter().map(|kind| (*kind, Vec::new())).collect();
+        let mut kinds: Vec<(FindingKind, Vec<Detail>)> =
+            ORDER.iter().map(|kind| (*kind, Vec::new())).collect();
         for ((_, item), image) in images {
             let (found, text): (Vec<FindingKind>, String) = match image {
-                Ok(facts) => (odd(facts), format!("`{}`: {} x {} pixels", item.id, facts.width, facts.height)),
+                Ok(facts) => {
+                    (odd(facts), format!("`{}`: {} x {} pixels", item.id, facts.width, facts.height))
+                }
                 Err(bad) => (vec![broken(bad)], format!("`{}`: {}", item.id, bad.problem())),
             };
             for (_, details) in kinds.iter_mut().filter(|(kind, _)| found.contains(kind)) {
                 details.push(Detail::of([ItemRef::new(&split.name, item)], text.clone()));
             }
         }
-        kinds.retain(|(_, details)| !details.is_empty());
-        findings.extend(kinds.into_iter().map(|(kind, details)| finding(kind, &split.name, details)));
+        findings.extend(kinds.into_iter().filter_map(|(kind, details)| finding(kind, &split.name, details)));
     }
     findings
 }
@@ -66,40 +68,45 @@ fn odd(facts: &ImageFacts) -> Vec<FindingKind> {
     .collect()
 }
 
-fn finding(kind: FindingKind, split: &str, details: Vec<Detail>) -> Finding {
-    const LEAVE_OUT: &str = "`--fix OUT` writes a copy of the data set without them.";
-    let images = |one: &str, many: &str| {
-        format!("{} of {split} {}", count(details.len(), "image", "images"), if details.len() == 1 { one } else { many })
-    };
-    let (severity, message, advice) = match kind {
+fn finding(kind: FindingKind, split: &str, details: Vec<Detail>) -> Option<Finding> {
+    use Severity::{Error, Note, Warning};
+    let (severity, one, many, advice) = match kind {
         FindingKind::MissingImage => {
-            let advice = format!("Put the files there, or correct their names. {LEAVE_OUT}");
-            (Severity::Error, images("is not there", "are not there"), advice)
+            (Error, "is not there", "are not there", "Put the files there, or correct their names.")
         }
-        FindingKind::TruncatedImage => {
-            let advice = format!("Most likely a copy or download was cut short: get them again. {LEAVE_OUT}");
-            (Severity::Error, images("is truncated", "are truncated"), advice)
-        }
+        FindingKind::TruncatedImage => (
+            Error,
+            "is truncated",
+            "are truncated",
+            "Most likely a copy or a download was cut short: get them again.",
+        ),
         FindingKind::TooLargeImage => {
-            let message = images("is too large", "are too large");
-            let limit = MAX_PIXELS / 1_000_000;
-            (Severity::Error, message, format!("Make them smaller: {limit} million pixels are the limit. {LEAVE_OUT}"))
+            (Error, "is too large", "are too large", "Make them smaller; 134 million pixels are the limit.")
         }
-        FindingKind::TinyImage => {
-            let message = images("is tiny", "are tiny") + &format!(": shorter side below {TINY} pixels");
-            (Severity::Warning, message, "A model sees them as blur; get larger ones, or leave them out.".to_owned())
-        }
-        FindingKind::BlankImage => {
-            let message = images("is of one colour and shows nothing", "are of one colour and show nothing");
-            (Severity::Warning, message, "Look at them: placeholders and broken exports look like this.".to_owned())
-        }
-        FindingKind::HugeImage => {
-            let message = images("is huge", "are huge") + &format!(": shorter side {HUGE} pixels or more");
-            let advice = "Training reads each in every epoch and uses a small part of its pixels: a copy with a shorter \
-                          side of 512 trains as well, and much faster.";
-            (Severity::Note, message, advice.to_owned())
-        }
-        _ => (Severity::Error, images("cannot be read", "cannot be read"), LEAVE_OUT.to_owned()),
+        FindingKind::TinyImage => (
+            Warning,
+            "has a shorter side below 32 pixels",
+            "have a shorter side below 32 pixels",
+            "A model sees them as blur: get larger ones, or leave them out.",
+        ),
+        FindingKind::BlankImage => (
+            Warning,
+            "is of one colour and shows nothing",
+            "are of one colour and show nothing",
+            "Look at them: placeholders and broken exports look like this.",
+        ),
+        FindingKind::HugeImage => (
+            Note,
+            "has a shorter side of 2048 pixels or more",
+            "have a shorter side of 2048 pixels or more",
+            "Every epoch decodes all of these pixels, and a model sees 224 to 512 of them on a side: train on a smaller \
+             copy to save most of that time.",
+        ),
+        _ => (Error, "cannot be read", "cannot be read", "Replace them."),
     };
-    Finding { severity, kind, splits: vec![split.to_owned()], message, advice, details }
+    let what = if details.len() == 1 { one } else { many };
+    let message = format!("{} of {split} {what}", count(details.len(), "image", "images"));
+    let leave_out =
+        if severity == Error { " `--fix OUT` writes a copy of the data set without them." } else { "" };
+    Finding::of(severity, kind, &[split], message, &format!("{advice}{leave_out}"), details)
 }

@@ -12,50 +12,43 @@ pub(super) fn findings(dataset: &Dataset) -> Vec<Finding> {
     let spelt_twice: Vec<Detail> = spellings(&dataset.labels)
         .iter()
         .map(|group| {
-            let names: Vec<String> = group.iter().map(|&label| format!("`{}`", dataset.labels[label])).collect();
+            let names: Vec<String> =
+                group.iter().map(|&label| format!("`{}`", dataset.labels[label])).collect();
             Detail::of([], names.join(", "))
         })
         .collect();
-    if !spelt_twice.is_empty() {
-        findings.push(Finding {
-            severity: Severity::Warning,
-            kind: FindingKind::LabelSpelling,
-            splits: Vec::new(),
-            message: format!(
-                "{} in several ways, apart only in case or white space",
-                count(spelt_twice.len(), "label is spelt", "labels are spelt")
-            ),
-            advice: "The model takes them for different things. `--fix OUT` writes a copy with one of each.".to_owned(),
-            details: spelt_twice,
-        });
-    }
+    let message = format!(
+        "{} in several ways, apart only in case or white space",
+        count(spelt_twice.len(), "label is spelt", "labels are spelt")
+    );
+    let advice = "The model takes them for different things. `--fix OUT` writes a copy with one of each.";
+    findings.extend(Finding::of(
+        Severity::Warning,
+        FindingKind::LabelSpelling,
+        &[],
+        message,
+        advice,
+        spelt_twice,
+    ));
     findings
 }
 
 fn never_positive(labels: &[String], split: &Split) -> Option<Finding> {
     let never = without_positives(labels, split);
-    if never.is_empty() {
-        return None;
-    }
     let (severity, advice) = match split.name.as_str() {
-        "train" => (Severity::Warning, "They cannot be learned: add images that show them, or take the labels out."),
-        "val" if never.len() == labels.len() => {
-            (Severity::Error, "No mAP can be computed, so no checkpoint can be chosen: label some images of val.")
+        "train" => {
+            (Severity::Warning, "They cannot be learned: add images that show them, or take the labels out.")
         }
+        "val" if never.len() == labels.len() => (
+            Severity::Error,
+            "No mAP can be computed, so no checkpoint can be chosen: label some images of val.",
+        ),
         _ => (Severity::Note, "They are left out of this split's mAP."),
     };
-    Some(Finding {
-        severity,
-        kind: FindingKind::LabelWithoutPositives,
-        splits: vec![split.name.clone()],
-        message: format!(
-            "{} never positive in {}",
-            count(never.len(), "label is", "labels are"),
-            split.name
-        ),
-        advice: advice.to_owned(),
-        details: never.into_iter().map(|label| Detail::label(label)).collect(),
-    })
+    let message =
+        format!("{} never positive in {}", count(never.len(), "label is", "labels are"), split.name);
+    let details = never.into_iter().map(|label| Detail::label(label)).collect();
+    Finding::of(severity, FindingKind::LabelWithoutPositives, &[&split.name], message, advice, details)
 }
 
 /// The labels that no image of a split shows.

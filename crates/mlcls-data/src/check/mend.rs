@@ -65,7 +65,8 @@ impl<'a> Mending<'a> {
         // By the split that loses them and the one that keeps them.
         let mut moved: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for group in self.inspection.duplicates.groups() {
-            let Some(keeper) = group.iter().map(|&i| self.items[i].0).max_by_key(|&split| self.weight(split)) else {
+            let Some(keeper) = group.iter().map(|&i| self.items[i].0).max_by_key(|&split| self.weight(split))
+            else {
                 continue;
             };
             for image in group {
@@ -96,14 +97,22 @@ impl<'a> Mending<'a> {
         let mut merged: BTreeMap<usize, (Vec<usize>, usize)> = BTreeMap::new();
         for group in self.inspection.duplicates.exact_groups() {
             let kept: Vec<usize> = group.into_iter().filter(|&image| self.keep[image]).collect();
-            let Some((&first, copies)) = kept.split_first().filter(|(_, copies)| !copies.is_empty()) else { continue };
-            let states = |label: usize| kept.iter().map(move |&image| self.items[image].1.states[label]);
-            let states: Vec<LabelState> = (0..self.labels.len()).map(|label| merged_state(states(label))).collect();
-            let unknown_before =
-                |label: &usize| kept.iter().all(|&i| self.items[i].1.states[*label] == LabelState::Unknown);
-            let contradicting = (0..states.len())
-                .filter(|label| states[*label] == LabelState::Unknown && !unknown_before(label))
-                .count();
+            let Some((&first, copies)) = kept.split_first().filter(|(_, copies)| !copies.is_empty()) else {
+                continue;
+            };
+            let says = |label: usize, state| kept.iter().any(|&i| self.items[i].1.states[label] == state);
+            let mut contradicting = 0;
+            let mut states = Vec::new();
+            for label in 0..self.labels.len() {
+                states.push(match (says(label, LabelState::Present), says(label, LabelState::Absent)) {
+                    (true, false) => LabelState::Present,
+                    (false, true) => LabelState::Absent,
+                    (both, _) => {
+                        contradicting += usize::from(both);
+                        LabelState::Unknown
+                    }
+                });
+            }
             self.items[first].1.states = states;
             let (all, contradictions) = merged.entry(self.items[first].0).or_default();
             all.extend(copies);
@@ -112,7 +121,11 @@ impl<'a> Mending<'a> {
         for (_, (copies, contradictions)) in merged {
             self.leave_out(&copies, "copies; the first has the labels of all of them now");
             if contradictions > 0 {
-                let states = count(contradictions, "label state that contradicted another is", "label states that contradicted others are");
+                let states = count(
+                    contradictions,
+                    "label state that contradicted another is",
+                    "label states that contradicted others are",
+                );
                 self.done.push(format!("{states} unknown now"));
             }
         }
@@ -123,7 +136,11 @@ impl<'a> Mending<'a> {
         let mut gone = Vec::new();
         for group in &groups {
             let positives = |label: usize| {
-                self.items.iter().zip(&self.keep).filter(|((_, i), keep)| **keep && i.states[label] == LabelState::Present).count()
+                self.items
+                    .iter()
+                    .zip(&self.keep)
+                    .filter(|((_, i), keep)| **keep && i.states[label] == LabelState::Present)
+                    .count()
             };
             // `max_by_key` gives the last of equals.
             let Some(&name) = group.iter().rev().max_by_key(|label| positives(**label)) else { continue };
@@ -172,14 +189,4 @@ impl<'a> Mending<'a> {
         let dataset = Dataset { labels: self.labels, splits, notes: Vec::new(), ..dataset.clone() };
         Mended { dataset, done: self.done }
     }
-}
-
-/// What several copies of an image say together about a label.
-fn merged_state(states: impl Iterator<Item = LabelState>) -> LabelState {
-    let known = states.filter(|state| *state != LabelState::Unknown);
-    known
-        .map(Some)
-        .reduce(|a, b| if a == b { a } else { None })
-        .flatten()
-        .unwrap_or(LabelState::Unknown)
 }

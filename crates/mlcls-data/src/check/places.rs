@@ -30,23 +30,16 @@ fn outside(dataset: &Dataset) -> Vec<Finding> {
                 by_owner.entry(owner).or_default().push(Detail::of([ItemRef::new(&split.name, item)], text));
             }
         }
-        findings.extend(by_owner.into_iter().map(|(owner, details)| {
-            let owner = &dataset.splits[owner].name;
-            Finding {
-                severity: Severity::Warning,
-                kind: FindingKind::OutsideSplit,
-                splits: vec![split.name.clone(), owner.clone()],
-                message: format!(
-                    "{} of {} in the folder of {owner}",
-                    count(details.len(), "image", "images"),
-                    split.name
-                ),
-                advice: "Most likely an item was moved and its image was not, or the other way round. `--fix OUT` writes \
-                         a copy where each image lies with its split."
-                    .to_owned(),
-                details,
-            }
-        }));
+        let finding = |(owner, details): (usize, Vec<Detail>)| {
+            let owner = dataset.splits[owner].name.as_str();
+            let images = count(details.len(), "image of", "images of");
+            let message = format!("{images} {} in the folder of {owner}", split.name);
+            let advice = "Most likely an item was moved and its image was not, or the other way round. `--fix OUT` writes a \
+                          copy where each image lies with its split.";
+            let splits = [split.name.as_str(), owner];
+            Finding::of(Severity::Warning, FindingKind::OutsideSplit, &splits, message, advice, details)
+        };
+        findings.extend(by_owner.into_iter().filter_map(finding));
     }
     findings
 }
@@ -67,14 +60,10 @@ fn unused(dataset: &Dataset) -> Option<Finding> {
     let mut files = Vec::new();
     walk(&common_folder(&used)?, &mut files);
     files.retain(|file| !used.contains(file.as_path()));
-    (!files.is_empty()).then(|| Finding {
-        severity: Severity::Note,
-        kind: FindingKind::UnusedImage,
-        splits: Vec::new(),
-        message: format!("no annotation mentions {}", count(files.len(), "image file", "image files")),
-        advice: "They are not used. If they should be, add them to the annotations.".to_owned(),
-        details: files.iter().map(|file| Detail::file(file)).collect(),
-    })
+    let message = format!("no annotation mentions {}", count(files.len(), "image file", "image files"));
+    let advice = "They are not used. If they should be, add them to the annotations.";
+    let details = files.iter().map(|file| Detail::file(file)).collect();
+    Finding::of(Severity::Note, FindingKind::UnusedImage, &[], message, advice, details)
 }
 
 /// The deepest folder that holds all of these files, if there is one.

@@ -59,7 +59,9 @@ impl CheckReport {
     /// Gives `error` back where it says that no data set was found, so that there is nothing to report on.
     pub fn unreadable(root: &Path, error: Error) -> Result<Self, Error> {
         let kind = match error {
-            Error::Missing { .. } | Error::NotADataset { .. } | Error::SeveralDatasets { .. } => return Err(error),
+            Error::Missing { .. } | Error::NotADataset { .. } | Error::SeveralDatasets { .. } => {
+                return Err(error);
+            }
             Error::LabelsDiffer { .. } => FindingKind::LabelsDiffer,
             _ => FindingKind::Annotations,
         };
@@ -94,7 +96,8 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.root.display())?;
         if let Some(format) = self.format {
-            let splits: Vec<String> = self.splits.iter().map(|s| format!("{} {}", s.name, s.images)).collect();
+            let splits: Vec<String> =
+                self.splits.iter().map(|s| format!("{} {}", s.name, s.images)).collect();
             let labels = count(self.labels, "label", "labels");
             let images = count(self.splits.iter().map(|s| s.images).sum(), "image", "images");
             write!(f, ": {format}, {labels}, {images} ({})", splits.join(", "))?;

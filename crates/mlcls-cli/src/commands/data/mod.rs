@@ -1,5 +1,6 @@
 //! `mlcls data`: fetch a data set, look at it, mend it, bring it into another form. One file per verb.
 
+mod check;
 mod convert;
 mod fetch;
 mod source;
@@ -21,6 +22,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Fetch(fetch::Args),
+    Check(check::Args),
     Convert(convert::Args),
     Split(split::Args),
     Stats(stats::Args),
@@ -30,6 +32,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args),
+        Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
