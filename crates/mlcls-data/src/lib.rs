@@ -38,6 +38,7 @@
 #![deny(missing_docs)]
 
 pub mod augment;
+mod check;
 mod dataset;
 mod disjoint_sets;
 mod error;
@@ -57,6 +58,9 @@ mod stratify;
 mod summary;
 
 pub use self::augment::{Augment, AugmentRecipe};
+pub use self::check::{
+    CheckReport, CheckedSplit, Detail, Finding, FindingKind, Inspection, ItemRef, Mended, Severity,
+};
 pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Doubtful, Images, ReadOptions, WriteFormat, write_dataset};

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{Dataset, Format, LabelState, Split};
 use crate::error::Error;
 
+pub(crate) use observe::observe;
 pub use write::{Images, WriteFormat, write_dataset};
 
 /// How one format is recognised and read.
@@ -153,7 +154,7 @@ impl Dataset {
         let mut dataset = (located.reader.read)(&located.root, options)?;
         dataset.splits.sort_by_key(|split| rank(&split.name));
         dataset.notes.splice(0..0, located.notes);
-        dataset.notes.extend(observe::observe(&dataset));
+        dataset.notes.extend(observe(&dataset));
         Ok(dataset)
     }
 }

@@ -1,26 +1,21 @@
 //! Oddities of a data set that do not stop a run and should not pass unseen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::dataset::{Dataset, LabelState};
+use crate::check::{spellings, without_positives};
+use crate::dataset::Dataset;
 use crate::error::{count, some_of};
 
 /// What a user should know about a data set before training on it, one sentence each.
-pub(super) fn observe(dataset: &Dataset) -> Vec<String> {
+pub(crate) fn observe(dataset: &Dataset) -> Vec<String> {
     [labels_without_positives(dataset), shared_images(dataset), labels_that_differ_in_case(dataset)].concat()
 }
 
 /// Labels that no train image shows: nothing can be learned about them.
 fn labels_without_positives(dataset: &Dataset) -> Vec<String> {
     let Some(train) = dataset.split("train") else { return Vec::new() };
-    let mut shown = vec![false; dataset.labels.len()];
-    for item in &train.items {
-        for (shown, state) in shown.iter_mut().zip(&item.states) {
-            *shown |= *state == LabelState::Present;
-        }
-    }
-    let never: Vec<&String> = dataset.labels.iter().zip(shown).filter(|(_, s)| !s).map(|(l, _)| l).collect();
+    let never = without_positives(&dataset.labels, train);
     if never.is_empty() {
         return Vec::new();
     }
@@ -54,15 +49,13 @@ fn shared_images(dataset: &Dataset) -> Vec<String> {
     notes
 }
 
-/// Labels that are most likely one label spelled in two ways.
+/// Labels that are most likely one label spelt in several ways.
 fn labels_that_differ_in_case(dataset: &Dataset) -> Vec<String> {
-    let mut spellings: HashMap<String, &String> = HashMap::new();
-    dataset
-        .labels
-        .iter()
-        .filter_map(|label| {
-            let other = spellings.insert(label.trim().to_lowercase(), label)?;
-            Some(format!("warning: the labels `{other}` and `{label}` differ only in case or white space"))
-        })
-        .collect()
+    let quoted = |group: &Vec<usize>| {
+        let names: Vec<String> = group.iter().map(|&label| format!("`{}`", dataset.labels[label])).collect();
+        names.join(" and ")
+    };
+    let sentence =
+        |group| format!("warning: the labels {} differ only in case or white space", quoted(group));
+    spellings(&dataset.labels).iter().map(sentence).collect()
 }

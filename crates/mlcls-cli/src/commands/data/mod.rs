@@ -1,5 +1,6 @@
 //! `mlcls data`: fetch a data set, look at it, mend it, bring it into another form. One file per verb.
 
+mod check;
 mod convert;
 mod fetch;
 mod preview;
@@ -24,6 +25,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Fetch(fetch::Args),
+    Check(check::Args),
     Convert(convert::Args),
     Preview(preview::Args),
     Split(split::Args),
@@ -34,6 +36,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Fetch(args) => fetch::run(args),
+        Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Preview(args) => preview::run(args),
         Command::Split(args) => split::run(args),
