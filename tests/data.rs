@@ -1,4 +1,4 @@
-//! `mlcls data split|stats|preview` from the outside.
+//! `mlcls data check|split|stats|preview` from the outside.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -105,4 +105,26 @@ fn preview_draws_a_png() {
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("did you mean 'table'?"), "{}", wrong.stderr);
     assert!(preview(&["--split", "tets"]).stderr.contains("did you mean `test`?"));
+}
+
+#[test]
+fn check_reports_mends_and_sets_the_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    mlcls(["data", "convert", &demo().data(), &data]).ok();
+    let sound = json(&["data", "check", &data, "--json"]);
+    assert_eq!(sound["errors"], 0, "{sound}");
+
+    let broken = dir.path().join("data/images/train/scene00000.jpg");
+    std::fs::write(&broken, "no image").unwrap();
+    let done = mlcls(["data", "check", &data]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.stdout.contains("scene00000") && done.stdout.contains("1 error"), "{}", done.stdout);
+
+    let out = dir.path().join("mended");
+    let path = out.display().to_string();
+    let done = mlcls(["data", "check", &data, "--fix", &path]).ok();
+    assert!(done.stdout.contains("left out 1 image of train"), "{}", done.stdout);
+    assert!(!ids(&out, "train").contains("scene00000"));
+    assert_eq!(json(&["data", "check", &path, "--json"])["errors"], 0);
 }

@@ -103,8 +103,8 @@ fn compare_hashes(photos: &[RgbImage]) {
         let bits = (0..64).map(|i| (i % 8, i / 8)).map(|(x, y)| u64::from(grey(x + 1, y) > grey(x, y)));
         bits.fold(0, |hash, bit| hash << 1 | bit)
     };
-    let hashes: [(&str, &(dyn Fn(&RgbImage) -> u64 + Sync)); 2] =
-        [("DCT", &|photo| print(photo).hash()), ("gradient", &gradients)];
+    type Hash<'a> = &'a (dyn Fn(&RgbImage) -> u64 + Sync);
+    let hashes: [(&str, Hash<'_>); 2] = [("DCT", &|photo| print(photo).hash()), ("gradient", &gradients)];
     for (name, hash) in hashes {
         let all: Vec<u64> = photos.par_iter().map(hash).collect();
         let near =
@@ -139,7 +139,8 @@ fn speed() {
         Rgb::new(8, 8, pixels.collect()).map(|image| Fingerprint::new(&image))
     };
     let flat = |level: u64| Rgb::new(8, 8, vec![level as u8; 192]).map(|image| Fingerprint::new(&image));
-    let kinds: [(&str, &(dyn Fn(u64) -> Option<Fingerprint> + Sync)); 4] = [
+    type Draw<'a> = &'a (dyn Fn(u64) -> Option<Fingerprint> + Sync);
+    let kinds: [(&str, Draw<'_>); 4] = [
         ("all different", &|i| drawn(i + 1, 0)),
         ("50,000 the same", &|i| drawn(i.saturating_sub(50_000) + 1, 0)),
         ("one scene with noise", &|i| drawn(1, i)),
