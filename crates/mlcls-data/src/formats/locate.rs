@@ -38,11 +38,11 @@ pub(super) fn locate(path: &Path) -> Result<Located, Error> {
         notes.push(format!("read from `{}`", root.display()));
     }
     for (other, roots) in matches {
-        let (what, how) = match roots.as_slice() {
-            [one] if one != path => (format!("`{}`", relative(one, path)), " (name it to read that)"),
+        let (what, advice) = match roots.as_slice() {
+            [one] if one != path => (format!("`{}`", relative(one, path)), ": name it to read it"),
             _ => ("this".to_owned(), ""),
         };
-        notes.push(format!("read as {}; {what} is a {} data set too{how}", reader.format, other.format));
+        notes.push(format!("read as {}; {what} is a {} data set too{advice}", reader.format, other.format));
     }
     Ok(Located { reader, root, notes })
 }

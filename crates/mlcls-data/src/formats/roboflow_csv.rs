@@ -63,14 +63,14 @@ fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
     Ok(Dataset { root: root.to_owned(), format: Format::RoboflowCsv, labels, splits, notes: Vec::new() })
 }
 
-/// The name and the states of an image.
-type Row = (String, Vec<LabelState>);
+/// The labels, and each image with its states.
+type Classes = (Vec<String>, Vec<(String, Vec<LabelState>)>);
 
-/// The labels of a `_classes.csv`, and its images.
+/// The labels of a `_classes.csv`, and the name and states of each image.
 ///
 /// # Errors
 /// [`Error::Malformed`] where the header is another and for broken rows.
-fn parse(file: &Path, text: &str) -> Result<(Vec<String>, Vec<Row>), Error> {
+pub(super) fn parse(file: &Path, text: &str) -> Result<Classes, Error> {
     let table = Table::new(file, text, b',')?;
     let header: Vec<&str> = table.header.iter().collect();
     let malformed = |column: usize, problem| {

@@ -90,11 +90,13 @@ fn voc_mini_has_files_per_label() {
             "{name}"
         );
     }
-    let notes = [
-        "read as PASCAL VOC; `labels.csv` is a CSV data set too (name it to read that)",
-        "trainval.txt is left out: it repeats train and val",
-    ];
-    assert_eq!(dataset.notes, notes);
+    assert_eq!(
+        dataset.notes,
+        [
+            "read as PASCAL VOC; `labels.csv` is a CSV data set too: name it to read it",
+            "trainval.txt is left out: it repeats train and val"
+        ]
+    );
     assert!(verify_images(&dataset, ImageCheck::Quick).is_empty());
 
     // An independent record of the same data: one row per image, 1 where a label is certain.

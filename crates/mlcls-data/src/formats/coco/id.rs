@@ -92,7 +92,7 @@ mod tests {
     fn what_is_no_id_is_refused() {
         for (json, found) in [
             ("1.5", "floating point `1.5`"),
-            ("18446744073709551616", "floating point `1.8446744073709552e19`"),
+            ("18446744073709551616", "floating point `1.8446744073709552e+19`"),
             ("null", "null"),
             ("[1]", "sequence"),
             ("true", "boolean `true`"),
