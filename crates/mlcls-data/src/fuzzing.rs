@@ -14,8 +14,13 @@ use crate::{Dataset, Images, ReadOptions, WriteFormat, decode, write_dataset};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("datumaro", datumaro), ("voc_xml", voc_xml), ("voc_lists", voc_lists), ("image", image)];
+pub const TARGETS: &[Target] = &[
+    ("datumaro", datumaro),
+    ("coco", coco),
+    ("voc_xml", voc_xml),
+    ("voc_lists", voc_lists),
+    ("image", image),
+];
 
 /// Pixels that an image may have here: a fuzzer that waits for large images finds nothing.
 const MAX_PIXELS: u64 = 1 << 20;
@@ -25,6 +30,13 @@ pub fn datumaro(bytes: &[u8]) {
     let scene = Scene::new("datumaro", &["annotations", "images"]);
     scene.file("annotations/train.json", bytes);
     scene.read_write_read(WriteFormat::Datumaro);
+}
+
+/// `annotations/instances_train.json`. What can be read can be written and read again to the same.
+pub fn coco(bytes: &[u8]) {
+    let scene = Scene::new("coco", &["annotations", "train"]);
+    scene.file("annotations/instances_train.json", bytes);
+    scene.read_write_read(WriteFormat::Coco);
 }
 
 /// `Annotations/a.xml`.
