@@ -16,6 +16,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("datumaro", datumaro),
+    ("coco", coco),
     ("voc_xml", voc_xml),
     ("voc_lists", voc_lists),
     ("csv", csv),
@@ -31,6 +32,13 @@ pub fn datumaro(bytes: &[u8]) {
     let scene = Scene::new("datumaro", &["annotations", "images"]);
     scene.file("annotations/train.json", bytes);
     scene.read_write_read(WriteFormat::Datumaro);
+}
+
+/// `annotations/instances_train.json`. What can be read can be written and read again to the same.
+pub fn coco(bytes: &[u8]) {
+    let scene = Scene::new("coco", &["annotations", "train"]);
+    scene.file("annotations/instances_train.json", bytes);
+    scene.read_write_read(WriteFormat::Coco);
 }
 
 /// `Annotations/a.xml`.

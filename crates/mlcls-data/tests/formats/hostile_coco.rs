@@ -139,13 +139,15 @@ fn text_must_be_utf8_and_may_have_a_byte_order_mark() {
 
 #[test]
 fn paths_out_of_the_images_folder_are_refused() {
-    for path in ["/etc/passwd", "../../etc/passwd", "a/../../../secret.jpg", "", ".."] {
+    for path in ["/etc/passwd", "../../etc/passwd", "a/../../../secret.jpg", "", "..", "./."] {
         let error = coco(with("[]").replace("a.jpg", path)).error();
         let problem = format!("`{path}` is not a path inside the folder of the images");
         assert_eq!(error, format!("{FILE}: images[0].file_name: {problem}"));
     }
     let odd = coco(with("[]").replace("a.jpg", "sub/b\\u0000.c.jpg"));
     assert_eq!(items(&odd.open(), "train"), ["sub/b\0.c -"]);
+    let roundabout = coco(with("[]").replace("a.jpg", "./sub//a.jpg"));
+    assert_eq!(items(&roundabout.open(), "train"), ["sub/a -"]);
 }
 
 #[test]

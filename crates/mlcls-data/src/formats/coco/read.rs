@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::super::labels::difference;
 use super::super::{ReadOptions, check_items, rank, stays_inside};
@@ -175,13 +175,13 @@ fn items(
     let mut places = vec![0; images.len()];
     let mut items = Vec::with_capacity(images.len());
     for (at, (number, name)) in images.into_iter().enumerate() {
-        if !stays_inside(&name) {
+        let Some(name) = inside(&name) else {
             let problem = format!("`{name}` is not a path inside the folder of the images");
             return Err(wrong(format!("images[{at}].file_name"), problem));
-        }
+        };
         places[number as usize] = at;
         let states = vec![LabelState::Absent; labels];
-        items.push(Item { id: without_extension(&name).to_owned(), image: folder.join(&*name), states });
+        items.push(Item { id: without_extension(&name).to_owned(), image: folder.join(&name), states });
     }
     for Shown { image, category, certain } in shown {
         let state = if certain { LabelState::Present } else { options.crowd.state() };
@@ -198,6 +198,13 @@ fn image_folder<'a>(source: &Source, names: impl Iterator<Item = &'a str>) -> Pa
     let folders = &source.folders;
     let folder = folders.iter().find(holds).or_else(|| folders.iter().find(|folder| folder.is_dir()));
     folder.unwrap_or(&source.folders[0]).clone()
+}
+
+/// A file name without empty parts and `.`, if it stays in the folder that it is relative to.
+fn inside(name: &str) -> Option<String> {
+    let parts = Path::new(name).components().filter(|part| matches!(part, Component::Normal(_)));
+    let parts: Option<Vec<&str>> = parts.map(|part| part.as_os_str().to_str()).collect();
+    parts.filter(|parts| stays_inside(name) && !parts.is_empty()).map(|parts| parts.join("/"))
 }
 
 /// A file name without what stands behind the last point of its last part.
