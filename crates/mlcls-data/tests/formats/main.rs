@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
 mod datumaro;
+mod extremes;
 mod hostile;
 mod images;
 mod locate;

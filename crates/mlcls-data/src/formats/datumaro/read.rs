@@ -1,6 +1,6 @@
 //! Annotation files to a [`Dataset`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, files_with_extension, require_folder, split_name, stays_inside,
+    ReadOptions, check_items, check_states, files_with_extension, require_folder, split_name, stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -45,7 +45,9 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
         if let Some((first, _)) = splits.iter().find(|(_, split)| split.name == name) {
             return Err(Error::SplitTwice { split: name, first: first.clone(), second: file });
         }
-        let reader = ItemReader { file: &file, images: &images, subset: &subset, labels: &labels };
+        check_states(&file, annotations.items.len(), labels.len())?;
+        let by_name = labels.iter().enumerate().map(|(id, label)| (label.as_str(), id)).collect();
+        let reader = ItemReader { file: &file, images: &images, subset: &subset, labels: &labels, by_name };
         let items = annotations.items.iter().enumerate();
         let items = items.map(|(i, item)| reader.read(i, item, &mut skipped)).collect::<Result<_, _>>()?;
         let split = Split { name, items };
@@ -117,6 +119,7 @@ fn odd_categories(annotations: &Annotations) -> Vec<String> {
 /// How a second list of labels differs from the first.
 fn difference(first: &[String], second: &[String]) -> String {
     let only_in = |a: &[String], b: &[String]| -> Vec<String> {
+        let b: HashSet<&String> = b.iter().collect();
         a.iter().filter(|label| !b.contains(label)).cloned().collect()
     };
     let (gone, new) = (only_in(first, second), only_in(second, first));
@@ -140,6 +143,7 @@ struct ItemReader<'a> {
     images: &'a Path,
     subset: &'a str,
     labels: &'a [String],
+    by_name: HashMap<&'a str, usize>,
 }
 
 impl ItemReader<'_> {
@@ -193,7 +197,7 @@ impl ItemReader<'_> {
     fn ignored_label(&self, field: String, value: &Value) -> Result<usize, Error> {
         match value {
             Value::String(name) => {
-                self.labels.iter().position(|label| label == name).ok_or_else(|| Error::UnknownLabel {
+                self.by_name.get(name.as_str()).copied().ok_or_else(|| Error::UnknownLabel {
                     file: self.file.to_owned(),
                     field,
                     label: name.clone(),
