@@ -232,6 +232,19 @@ fn check_items(split: &Split, file: &Path) -> Result<(), Error> {
     if ids.is_empty() { Ok(()) } else { Err(Error::DuplicateIds { file: file.to_owned(), ids }) }
 }
 
+/// The most label states that one split may have, a byte each. A file of some megabytes can list a million labels and a
+/// million items, and ask for more memory than there is.
+const MAX_STATES: usize = 1 << 32;
+
+/// Checks, before they take memory, that the states of a split are not too many.
+fn check_states(file: &Path, items: usize, labels: usize) -> Result<(), Error> {
+    if items.checked_mul(labels).is_some_and(|states| states <= MAX_STATES) {
+        return Ok(());
+    }
+    let problem = format!("{items} items with {labels} labels each are more than {MAX_STATES} label states");
+    Err(Error::Field { file: file.to_owned(), field: "items".to_owned(), problem })
+}
+
 /// Whether a path that stands in an annotation stays inside the folder it is relative to.
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()

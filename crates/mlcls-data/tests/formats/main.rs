@@ -6,6 +6,7 @@ mod coco;
 mod coco_write;
 mod csv;
 mod datumaro;
+mod extremes;
 mod folders;
 mod hostile;
 mod hostile_coco;

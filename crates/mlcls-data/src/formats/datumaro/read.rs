@@ -1,6 +1,6 @@
 //! Annotation files to a [`Dataset`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,8 +9,8 @@ use super::super::json::{self, Kind};
 use super::super::locate::not_a_dataset_because;
 use super::super::text::read_text;
 use super::super::{
-    ReadOptions, check_items, check_same_labels, coco, files_with_extension, require_folder, split_name,
-    stays_inside,
+    ReadOptions, check_items, check_same_labels, check_states, coco, files_with_extension, require_folder,
+    split_name, stays_inside,
 };
 use super::schema::{self, Annotations, Parsed};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -47,7 +47,9 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
         if let Some((first, _)) = splits.iter().find(|(_, split)| split.name == name) {
             return Err(Error::SplitTwice { split: name, first: first.clone(), second: file });
         }
-        let reader = ItemReader { file: &file, images: &images, subset: &subset, labels: &labels };
+        check_states(&file, annotations.items.len(), labels.len())?;
+        let by_name = labels.iter().enumerate().map(|(id, label)| (label.as_str(), id)).collect();
+        let reader = ItemReader { file: &file, images: &images, subset: &subset, labels: &labels, by_name };
         let items = annotations.items.iter().enumerate();
         let items = items.map(|(i, item)| reader.read(i, item, &mut skipped)).collect::<Result<_, _>>()?;
         let split = Split { name, items };
@@ -122,6 +124,7 @@ struct ItemReader<'a> {
     images: &'a Path,
     subset: &'a str,
     labels: &'a [String],
+    by_name: HashMap<&'a str, usize>,
 }
 
 impl ItemReader<'_> {
@@ -175,7 +178,7 @@ impl ItemReader<'_> {
     fn ignored_label(&self, field: String, value: &Value) -> Result<usize, Error> {
         match value {
             Value::String(name) => {
-                self.labels.iter().position(|label| label == name).ok_or_else(|| Error::UnknownLabel {
+                self.by_name.get(name.as_str()).copied().ok_or_else(|| Error::UnknownLabel {
                     file: self.file.to_owned(),
                     field,
                     label: name.clone(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::super::text::read_text;
-use super::super::{Doubtful, ReadOptions, check_items, is_image_name, require_folder};
+use super::super::{Doubtful, ReadOptions, check_items, check_states, is_image_name, require_folder};
 use super::lists::{self, Mark, SplitList};
 use super::xml;
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
@@ -34,6 +34,7 @@ pub(super) fn read(root: &Path, options: &ReadOptions) -> Result<Dataset, Error>
     let labels: Vec<String> = labels.into_iter().collect();
     let mut splits = Vec::new();
     for (list, ids, marks) in read {
+        check_states(&list.file, ids.len(), labels.len())?;
         let items = ids.into_iter().zip(marks).map(|(id, marks)| {
             let states = labels.iter().map(|label| state(marks.get(label), options.difficult)).collect();
             Item { image: images.find(&id), id, states }
