@@ -50,11 +50,13 @@ pub(super) fn locate(path: &Path) -> Result<Located, Error> {
 /// The error for a path at which nothing lies, with the most similar name beside it.
 pub(super) fn missing(path: &Path, what: &'static str) -> Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = match path.parent() {
+    let mut beside = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => names(Path::new(".")),
         Some(parent) => names(parent),
         None => Vec::new(),
     };
+    // There is one of this name where it is a link that leads nowhere.
+    beside.retain(|other| *other != name);
     Error::Missing { path: path.to_owned(), what, nearest: nearest(&name, beside) }
 }
 

@@ -213,6 +213,6 @@ fn a_million_labels_are_read_and_a_million_images_of_them_are_not() {
     assert_eq!(coco(file(3)).open().labels.len(), 1_000_000);
     assert_eq!(
         coco(file(5_000)).error(),
-        format!("{FILE}: images: 5000 images of 1000000 labels: more than 4294967296 states")
+        format!("{FILE}: items: 5000 items with 1000000 labels each are more than 4294967296 label states")
     );
 }

@@ -5,15 +5,12 @@ use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::labels::difference;
-use super::super::{ReadOptions, check_items, rank, stays_inside};
+use super::super::{ReadOptions, check_items, check_states, rank, stays_inside};
 use super::id::Id;
 use super::layout::{self, Source};
 use super::parse::{Annotations, Category, Shown, parse};
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
 use crate::error::{Error, some_of};
-
-/// The states of one split, images by labels, that are held at most: 450 times as many as COCO has.
-const MAX_STATES: u64 = 1 << 32;
 
 /// Images by which the folder of a split is found.
 const PROBED: usize = 16;
@@ -166,11 +163,8 @@ fn items(
 ) -> Result<Vec<Item>, Error> {
     let Annotations { images, shown, .. } = annotations;
     let wrong = |field: String, problem: String| Error::Field { file: source.file.clone(), field, problem };
-    let (labels, states) = (columns.len(), images.len() as u64 * columns.len() as u64);
-    if states > MAX_STATES {
-        let problem = format!("{} images of {labels} labels: more than {MAX_STATES} states", images.len());
-        return Err(wrong("images".to_owned(), problem));
-    }
+    let labels = columns.len();
+    check_states(&source.file, images.len(), labels)?;
     let folder = image_folder(source, images.iter().map(|(_, name)| &**name));
     let mut places = vec![0; images.len()];
     let mut items = Vec::with_capacity(images.len());

@@ -8,11 +8,7 @@ use super::state::{WORDS, state};
 use super::table::{Row, Table};
 use crate::dataset::LabelState;
 use crate::error::{Error, count, shown, some_of};
-use crate::formats::check_same_labels;
-
-/// States, images times labels, that names in one column may lead to: a guard for memory, where a column of
-/// free text is taken for labels. A column per label cannot have more than there are bytes in the file.
-const MOST_STATES: usize = 1 << 32;
+use crate::formats::{MAX_STATES, check_same_labels};
 
 /// A file and what was found in it.
 pub(super) struct Source<'a> {
@@ -123,7 +119,7 @@ impl Labels {
         let names: BTreeSet<&str> = cells.iter().flat_map(|cell| parts(cell, separator)).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let rows: usize = sources.iter().map(|source| source.columns.rows).sum();
-        if rows.saturating_mul(names.len()) > MOST_STATES
+        if rows.saturating_mul(names.len()) > MAX_STATES // free text taken for labels
             && let Some(source) = sources.first()
         {
             let problem = format!(
