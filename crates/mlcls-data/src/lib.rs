@@ -52,7 +52,8 @@ pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Difficult, Images, ReadOptions, write_datumaro};
 pub use self::image::{
-    ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
+    ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, decode_for, load_image,
+    resize,
 };
 pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
 pub use self::summary::{SplitSummary, Summary};
