@@ -9,6 +9,8 @@
 /// ```
 #[inline(always)]
 pub(super) fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
+    // Products of 16 bits where one is enough: 26345 / 65536 is 0.40200, -14942 / 65536 is 1.77200 - 2, and their
+    // arguments are doubled, as the last bit goes into the rounding.
     const HALF: i32 = 1 << 15;
     let level = |value: i16| value.clamp(0, 255) as u8;
     let inputs = luma.iter().zip(blue).zip(red);
@@ -26,7 +28,7 @@ pub(super) fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
 /// The upper half of a product.
 #[inline(always)]
 fn high(a: i16, b: i16) -> i16 {
-    (i32::from(a) * i32::from(b) >> 16) as i16
+    ((i32::from(a) * i32::from(b)) >> 16) as i16
 }
 
 /// A grey row.

@@ -84,16 +84,16 @@ impl Transform {
     #[inline(always)]
     fn pass<const SIDE: usize>(&self, coefficients: &Coefficients, out: &mut [u8], stride: usize) {
         let (rows, _) = coefficients.as_chunks::<8>();
-        let mut columns = [[0; 8]; 8];
-        for y in 0..self.rows.min(8) {
-            let sums = product::<SIDE>(rows, |k| self.vertical[k][y]);
-            columns[y] = sums.map(|sum| descale(sum, BITS - BETWEEN));
+        let mut sums = [[0; 8]; 8];
+        for (y, row) in sums.iter_mut().enumerate().take(self.rows) {
+            let column = product::<SIDE>(rows, |k| self.vertical[k][y]);
+            *row = column.map(|sum| descale(sum, BITS - BETWEEN));
         }
-        for row in &mut columns[..self.rows.min(8)] {
+        for row in sums.iter_mut().take(self.rows) {
             *row = product::<SIDE>(self.horizontal, |k| row[k]);
         }
         let mut samples = [[0; 8]; 8];
-        for (to, &sum) in samples.as_flattened_mut().iter_mut().zip(columns.as_flattened()) {
+        for (to, &sum) in samples.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
             *to = sample(sum, BITS + BETWEEN + 3);
         }
         self.write(&samples, out, stride);
@@ -132,4 +132,53 @@ fn descale(sum: i32, bits: i32) -> i32 {
 #[inline(always)]
 fn sample(sum: i32, bits: i32) -> u8 {
     (descale(sum, bits) + 128).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// The definition, in double precision: of `size` samples, number `x`; libjpeg's scale.
+    fn share(size: usize, k: usize, x: usize) -> f64 {
+        let cosine = ((2 * x + 1) as f64 * k as f64 * PI / (2 * size) as f64).cos();
+        if k >= size {
+            0.0
+        } else if k == 0 {
+            1.0
+        } else {
+            SQRT_2 * cosine
+        }
+    }
+
+    #[test]
+    fn blocks_are_the_sums_of_their_cosines() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for (columns, rows) in (1..=8).flat_map(|columns| (1..=8).map(move |rows| (columns, rows))) {
+            for last in [0, 2, 9, 63] {
+                let mut block: Coefficients = [0; 72];
+                block[0] = rng.random_range(-900..900);
+                // The first 3 and 10 of the zigzag lie within 2 and 4 rows and columns.
+                let reach = [0, 2, 4, 8][[0, 2, 9, 63].iter().position(|&l| l == last).unwrap()];
+                for (y, x) in (0..reach).flat_map(|y| (0..reach).map(move |x| (y, x))) {
+                    if last == 63 || x + y < reach {
+                        block[8 * y + x] += rng.random_range(-60..60);
+                    }
+                }
+                let stride = 11;
+                let mut out = [7; 8 * 11 + 8];
+                Transform::new(columns, rows).apply(&block, last, &mut out, stride);
+                for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+                    let exact: f64 = (0..64)
+                        .map(|k| f64::from(block[k]) * share(rows, k / 8, y) * share(columns, k % 8, x))
+                        .sum();
+                    let exact = (exact / 8.0 + 128.0).clamp(0.0, 255.0);
+                    let apart = (f64::from(out[y * stride + x]) - exact).abs();
+                    assert!(apart < 0.6, "{columns} x {rows}, {last}: {apart} at {x} {y}");
+                }
+                assert!(out[rows * stride..].iter().all(|&byte| byte == 7), "rows behind the last");
+            }
+        }
+    }
 }

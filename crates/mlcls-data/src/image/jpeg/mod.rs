@@ -18,6 +18,8 @@ mod huffman;
 mod idct;
 mod picture;
 mod plane;
+#[cfg(test)]
+mod tests;
 mod upsample;
 
 use picture::Picture;

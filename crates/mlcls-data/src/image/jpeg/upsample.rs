@@ -27,7 +27,7 @@ impl Upsample {
         }
         let near = plane.row(y / 2);
         let (far, rounding) =
-            if y % 2 == 0 { (plane.row((y / 2).saturating_sub(1)), 1) } else { (plane.row(y / 2 + 1), 2) };
+            if y.is_multiple_of(2) { (plane.row((y / 2).saturating_sub(1)), 1) } else { (plane.row(y / 2 + 1), 2) };
         let blend = near.iter().zip(far).map(|(&near, &far)| 3 * u16::from(near) + u16::from(far));
         if self.horizontal {
             pad(sums, blend);
