@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mlcls_data::{ImageProblem, decode, decode_file};
+use mlcls_data::{ImageProblem, decode, decode_file, decode_for};
 use proptest::prelude::*;
 
 fn fixture(name: &str) -> PathBuf {
@@ -76,6 +76,17 @@ fn errors_name_the_file_and_say_what_it_holds() {
     assert!(decode_file(folder.path()).unwrap_err().to_string().contains("cannot be read"));
 }
 
+/// Photos are turned after they were made smaller.
+#[test]
+fn a_smaller_scale_is_turned_as_the_whole() {
+    for orientation in 2..=8 {
+        let bytes = std::fs::read(fixture(&format!("orientation{orientation}.jpg"))).unwrap();
+        let image = |side| decode_for(&bytes, side).map(|image| (image.width(), image.height())).unwrap();
+        let (whole, small) = if orientation < 5 { ((48, 32), (24, 16)) } else { ((32, 48), (16, 24)) };
+        assert_eq!((image(None), image(Some(8))), (whole, small));
+    }
+}
+
 /// Headers changed to 60,000 x 60,000 pixels on files of a few kilobytes.
 #[test]
 fn a_decompression_bomb_is_refused_by_its_header() {
@@ -85,7 +96,10 @@ fn a_decompression_bomb_is_refused_by_its_header() {
     png[29..33].copy_from_slice(&checksum.to_be_bytes());
     let mut bmp = std::fs::read(fixture("rgb.bmp")).unwrap();
     bmp[18..26].copy_from_slice(&[60_000u32.to_le_bytes(); 2].concat());
-    for bomb in [png, bmp] {
+    let mut jpeg = std::fs::read(fixture("rgb.jpg")).unwrap();
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[60_000u16.to_be_bytes(); 2].concat());
+    for bomb in [png, bmp, jpeg] {
         match decode(&bomb) {
             Err(ImageProblem::TooLarge { width: 60_000, height: 60_000 }) => {}
             other => panic!("{other:?}"),

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use mlcls_data::{
-    AugmentRecipe, Batch, Item, LabelState, LoadError, Loader, LoaderOptions, Resize, SourceSize, load_image,
+    AugmentRecipe, Batch, Item, LabelState, LoadError, Loader, LoaderOptions, Resize, SourceSize, decode_for,
+    load_image, resize,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -129,6 +130,34 @@ fn without_augmentation_images_are_those_that_prediction_reads() {
         let expected = items.iter().flat_map(|item| load_image(&item.image, SIZE, resize).unwrap());
         assert!(pixels.into_iter().eq(expected));
     }
+}
+
+/// A JPEG of more than four times the input is read smaller by all alike, but for a source as in the file.
+#[test]
+fn training_sees_a_large_photo_as_prediction_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.jpg");
+    let wave = |x: u32, y: u32| image::Rgb([(x * 7 % 256) as u8, (y * 5 % 256) as u8, ((x ^ y) % 256) as u8]);
+    image::RgbImage::from_fn(240, 200, wave).save(&path).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let small = decode_for(&file, Some(SIZE)).unwrap();
+    assert_eq!((small.width(), small.height()), (60, 50), "two eighths: 50 is more than twice 24");
+    let large = decode_for(&file, None).unwrap();
+    assert_eq!((large.width(), large.height()), (240, 200));
+
+    let items: Arc<[Item]> = vec![Item { id: "0".into(), image: path.clone(), states: vec![] }].into();
+    let method = Resize::Antialias;
+    let squashed = |image| resize(image, SIZE, SIZE, method).into_data();
+    let loaded = |source| {
+        let options = LoaderOptions { resize: method, source, ..options("none") };
+        epoch(&Loader::new(items.clone(), options), 0).remove(0).pixels
+    };
+    assert_eq!(load_image(&path, SIZE, method).unwrap(), squashed(&small));
+    assert_eq!(loaded(SourceSize::Squash), squashed(&small));
+    assert_eq!(loaded(SourceSize::Original), squashed(&large));
+    assert_ne!(squashed(&small), squashed(&large));
+    let short = resize(&decode_for(&file, Some(20)).unwrap(), 24, 20, method);
+    assert_eq!(loaded(SourceSize::ShortSide(20)), squashed(&short));
 }
 
 #[test]

@@ -124,8 +124,8 @@ fn augmix_mixes_its_chains_in_single_precision() {
     assert_eq!(difference(&image, &images["augmix"]), (0, 0.0));
 }
 
-/// Lossless formats are exact. Of the others we know the measured distance: JPEG decoders may round the cosine
-/// transform differently, by more where chroma is stored at half size; 16 bits are rounded here, cut off in OpenCV.
+/// Lossless formats and baseline JPEGs are exact. Of the others we know the measured distance: the library that
+/// decodes other JPEGs may round the cosine transform differently; 16 bits are rounded here, cut off in OpenCV.
 #[test]
 fn files_decode_as_opencv_reads_them() {
     let (names, images) = cases();
@@ -135,8 +135,7 @@ fn files_decode_as_opencv_reads_them() {
         let decoded = decode_file(&fixtures().join("decode").join(file)).unwrap();
         let (greatest, mean) = difference(&decoded, &images[&format!("decode {file}")]);
         let (most, most_mean) = match file {
-            "rgb.jpg" => (3, 0.4),
-            _ if file.ends_with(".jpg") => (2, 0.02),
+            "progressive.jpg" | "cmyk.jpg" => (2, 0.02),
             "rgb16.png" | "grey16.png" => (1, 0.2),
             _ => (0, 0.0),
         };

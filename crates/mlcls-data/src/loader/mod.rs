@@ -12,7 +12,7 @@ pub use source_size::{InvalidSourceSize, SourceSize};
 
 use crate::augment::{AugmentRecipe, sample_rng};
 use crate::dataset::{Item, LabelState};
-use crate::image::{ImageError, Resize, decode_file};
+use crate::image::{ImageError, Resize, decode_file_for};
 use cache::Cache;
 
 /// What a [`Loader`] does with the images. The default is for evaluation: 224 pixels squashed, batches of 64, in
@@ -197,7 +197,8 @@ impl Shared {
         let image = match self.cache.get(index) {
             Some(image) => image,
             None => {
-                fresh = source.reduce(decode_file(&self.items[index].image)?, size, resize);
+                let image = decode_file_for(&self.items[index].image, source.side(size))?;
+                fresh = source.reduce(image, size, resize);
                 self.cache.offer(index, &fresh);
                 &fresh
             }

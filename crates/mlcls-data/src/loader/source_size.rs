@@ -10,6 +10,9 @@ use crate::image::{Resize, Rgb, resize};
 /// The size of the copy of an image that augmentation starts from, and that the cache keeps. It changes what a
 /// random crop sees, so it counts whether or not the cache has room.
 ///
+/// JPEGs of four times that size or more are decoded at a smaller scale ([`decode_for`](crate::decode_for)), except
+/// for `original`.
+///
 /// In a file: `squash`, `original`, or a number for the short side. Images are only ever made smaller here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SourceSize {
@@ -24,6 +27,15 @@ pub enum SourceSize {
 }
 
 impl SourceSize {
+    /// The shorter side that the copy may have, for a model input of `size` pixels.
+    pub(super) fn side(self, size: u32) -> Option<u32> {
+        match self {
+            Self::Squash => Some(size),
+            Self::ShortSide(side) => Some(side),
+            Self::Original => None,
+        }
+    }
+
     /// The copy of `image` for a model input of `size` pixels.
     pub(super) fn reduce(self, image: Rgb, size: u32, method: Resize) -> Rgb {
         let (width, height) = (image.width(), image.height());

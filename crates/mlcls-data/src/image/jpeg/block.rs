@@ -1,0 +1,73 @@
+//! The coefficients of one block.
+
+use super::bits::Bits;
+use super::header::Component;
+use super::huffman::END_OF_BLOCK;
+
+/// 64 coefficients in rows of rising frequency, then a place for what is nobody's.
+pub(super) type Coefficients = [i32; 72];
+
+/// Where the coefficients of a file go: a zigzag over the block; behind it, the place that is nobody's.
+const ORDER: [u8; 256] = {
+    let mut order = [64; 256];
+    let (mut x, mut y) = (0, 0);
+    let mut k = 0;
+    while k < 64 {
+        order[k] = 8 * y + x;
+        // Diagonals, up and down in turns; at the border, along it.
+        (x, y) = match ((x + y) % 2, x, y) {
+            (0, 7, _) => (7, y + 1),
+            (0, _, 0) => (x + 1, 0),
+            (0, _, _) => (x + 1, y - 1),
+            (_, _, 7) => (x + 1, 7),
+            (_, 0, _) => (0, y + 1),
+            (_, _, _) => (x - 1, y + 1),
+        };
+        k += 1;
+    }
+    order
+};
+
+/// Reads a block: `mean` is the first coefficient of the block before and becomes that of this one. The
+/// coefficients, zero before, are multiplied with the quantisation. Gives the place of the last one that is not
+/// zero, in the order of the file; `None` for data that are no block.
+#[inline(always)]
+pub(super) fn read(
+    bits: &mut Bits,
+    component: &Component,
+    mean: &mut i32,
+    coefficients: &mut Coefficients,
+) -> Option<usize> {
+    bits.refill();
+    let code = component.dc.find(bits.peek());
+    *mean = mean.wrapping_add(code.value(bits.peek()));
+    bits.consume(code.total);
+    coefficients[0] = mean.wrapping_mul(component.quantisation[0]);
+    let mut k = 1 + usize::from(code.skip);
+    if k < 64 {
+        k = next(bits, component, k, coefficients);
+    }
+    while k < 64 {
+        // A refill is enough for two: a code and its value have 27 bits at most.
+        bits.refill();
+        k = next(bits, component, k, coefficients);
+        if k < 64 {
+            k = next(bits, component, k, coefficients);
+        }
+    }
+    match k {
+        64 => Some(63),
+        _ => k.checked_sub(1 + usize::from(END_OF_BLOCK) + 1),
+    }
+}
+
+/// Reads the next coefficient, at `k` or behind it, and gives the place after it.
+#[inline(always)]
+fn next(bits: &mut Bits, component: &Component, k: usize, coefficients: &mut Coefficients) -> usize {
+    let code = component.ac.find(bits.peek());
+    let k = k + usize::from(code.skip);
+    let value = code.value(bits.peek()).wrapping_mul(component.quantisation[k & 63]);
+    bits.consume(code.total);
+    coefficients[usize::from(ORDER[k & 255])] = value;
+    k + 1
+}
