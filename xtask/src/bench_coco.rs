@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::shell::{self, command, read, root};
+use crate::venv;
 
 /// How often, and with which Python.
 #[derive(clap::Args)]
@@ -38,7 +39,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let python = match &args.python {
         Some(python) => python.clone(),
-        None => installed(&folder.join("venv"))?,
+        None => venv::with(&folder.join("venv"), "pycocotools", &[PYCOCOTOOLS])?,
     };
     let rival = |name: &str| {
         let mut command = Command::new(&python);
@@ -95,23 +96,7 @@ fn generated(example: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// A Python with pycocotools, made once.
-fn installed(folder: &Path) -> Result<PathBuf> {
-    let python = folder.join("bin/python");
-    let has_it = || {
-        Command::new(&python).args(["-c", "import pycocotools"]).output().is_ok_and(|o| o.status.success())
-    };
-    if !has_it() {
-        println!("installing {PYCOCOTOOLS} into {}", folder.display());
-        shell::run(command("python3", &["-m", "venv", "--clear"]).arg(folder))?;
-        shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PYCOCOTOOLS]))?;
-    }
-    Ok(python)
-}
-
 fn median(results: &[Value], key: &str) -> Result<f64> {
-    let mut values =
-        results.iter().map(|r| r[key].as_f64()).collect::<Option<Vec<_>>>().context("no number")?;
-    values.sort_by(f64::total_cmp);
-    Ok((values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0)
+    let values = results.iter().map(|r| r[key].as_f64()).collect::<Option<Vec<_>>>();
+    Ok(venv::median(values.context("no number")?))
 }

@@ -2,12 +2,14 @@
 
 mod bench_coco;
 mod bench_cpu;
+mod bench_feed;
 mod ci;
 mod fuzz;
 mod profile;
 mod sanitize;
 mod shell;
 mod tidy;
+mod venv;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ enum Chore {
     Ci(ci::Args),
     /// Check conventions that no compiler knows: file lengths, docs, licences, links.
     Tidy,
+    /// Measure how fast images are prepared for training, beside torchvision.
+    BenchFeed(bench_feed::Args),
     /// Measure training and inference on the CPU, beside PyTorch, onnxruntime and OpenVINO.
     BenchCpu(Box<bench_cpu::Args>),
     /// Measure reading a COCO file of 450 MB, beside Python's json and pycocotools.
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().chore {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
+        Chore::BenchFeed(args) => bench_feed::run(&args),
         Chore::BenchCpu(args) => bench_cpu::run(&args),
         Chore::BenchCoco(args) => bench_coco::run(&args),
         Chore::Profile(args) => profile::run(&args),

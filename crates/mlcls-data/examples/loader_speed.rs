@@ -1,9 +1,9 @@
 //! Images per second that the loader prepares, by recipe, without and with a warm cache.
 //!
 //! ```text
-//! cargo run --release -p mlcls-data --example loader_speed -- FOLDER [IMAGES]
+//! cargo run --release -p mlcls-data --example loader_speed -- FOLDER [IMAGES [RECIPE]]
 //! ```
-//! FOLDER holds images; the first IMAGES of them by name (default 1024) are used.
+//! FOLDER holds images; the first IMAGES of them by name (default 1024) are used, and all recipes unless one is named.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use mlcls_data::{AugmentRecipe, Item, LoadError, Loader, LoaderOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let folder = args.next().ok_or("usage: loader_speed FOLDER [IMAGES]")?;
+    let folder = args.next().ok_or("usage: loader_speed FOLDER [IMAGES [RECIPE]]")?;
     let limit = args.next().map_or(Ok(1024), |n| n.parse())?;
+    let recipe = args.next();
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     paths.sort();
@@ -25,7 +26,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = rayon::current_num_threads();
     println!("{} images, {threads} threads; images per second", items.len());
     println!("{:<10} {:>9} {:>9}", "recipe", "from disk", "cached");
-    for name in AugmentRecipe::PRESETS {
+    let recipes =
+        AugmentRecipe::PRESETS.into_iter().filter(|name| recipe.as_deref().is_none_or(|r| r == *name));
+    for name in recipes {
         let augment = AugmentRecipe::preset(name)?;
         let source = augment.default_source();
         let options = LoaderOptions {
