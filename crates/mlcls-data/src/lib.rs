@@ -51,6 +51,7 @@ pub mod fuzzing;
 mod image;
 mod inspect;
 mod loader;
+mod oddities;
 mod resplit;
 mod split_distance;
 mod stats;

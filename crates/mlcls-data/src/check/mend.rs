@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Inspection, spellings};
+use super::Inspection;
 use crate::dataset::{Dataset, Item, LabelState, Split};
 use crate::error::{count, some_of};
+use crate::oddities::spellings;
 
 /// What [`Inspection::mended`] gives.
 #[derive(Clone, Debug)]

@@ -12,8 +12,6 @@ pub use finding::{Detail, Finding, FindingKind, ItemRef, Severity};
 pub use mend::Mended;
 pub use report::{CheckReport, CheckedSplit};
 
-pub(crate) use labels::{spellings, without_positives};
-
 use crate::dataset::{Dataset, Item};
 use crate::inspect::{BadImage, Duplicates, ImageFacts, find_duplicates, inspect_images};
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::check::{spellings, without_positives};
 use crate::dataset::Dataset;
 use crate::error::{count, some_of};
+use crate::oddities::{spellings, without_positives};
 
 /// What a user should know about a data set before training on it, one sentence each.
 pub(crate) fn observe(dataset: &Dataset) -> Vec<String> {
