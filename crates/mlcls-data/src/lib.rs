@@ -63,7 +63,10 @@ pub use self::formats::{Difficult, Images, ReadOptions, WriteFormat, write_datas
 pub use self::image::{
     ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, load_image, resize,
 };
-pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
+pub use self::loader::{
+    Batch, Batches, FileCache, FileCacheError, InvalidSourceSize, LoadError, Loader, LoaderOptions,
+    SourceSize,
+};
 pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
 pub use self::split_distance::{SplitDistance, split_distance};
 pub use self::stats::{Cooccurrence, Drift, ImageSize, ImageSizes, Quantiles, Stats};
