@@ -111,3 +111,31 @@ fn settings_are_written_before_and_can_be_given_back() {
     let read = |run: &Path| fs::read(run.join("checkpoints/last.safetensors")).unwrap();
     assert!(read(&first) == read(&second), "the written settings give another run");
 }
+
+#[test]
+fn a_cache_file_changes_nothing_but_the_time_and_serves_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("images.cache");
+    let setting = format!("data.cache_file={}", cache.display());
+    let train = |name: &str, more: &[&str]| {
+        let run = dir.path().join(name);
+        mlcls(short_training(
+            &run,
+            &[&["--epochs", "2", "--seed", "5", "--set", "data.cache_mb=0"], more].concat(),
+        ))
+        .ok();
+        fs::read(run.join("checkpoints/last.safetensors")).unwrap()
+    };
+    let without = train("without", &[]);
+    let first = train("first", &["--set", &setting]);
+    let filled = fs::read(&cache).unwrap();
+    let second = train("second", &["--set", &setting]);
+    assert!(without == first && first == second, "the cache file changes the weights");
+    assert!(filled.len() > 100_000 && filled == fs::read(&cache).unwrap());
+
+    fs::write(&cache, "a letter").unwrap();
+    let done = mlcls(short_training(&dir.path().join("third"), &["--set", &setting]));
+    assert_eq!(done.code, Some(1));
+    assert!(done.stderr.contains("is no image cache"), "{}", done.stderr);
+    assert_eq!(fs::read_to_string(&cache).unwrap(), "a letter");
+}

@@ -73,7 +73,10 @@ pub use self::inspect::{
     BadImage, DuplicatePair, Duplicates, Fingerprint, ImageCheck, ImageFacts, Likeness, NearPair,
     find_duplicates, inspect_images, near_duplicates, verify_images,
 };
-pub use self::loader::{Batch, Batches, InvalidSourceSize, LoadError, Loader, LoaderOptions, SourceSize};
+pub use self::loader::{
+    Batch, Batches, FileCache, FileCacheError, InvalidSourceSize, LoadError, Loader, LoaderOptions,
+    SourceSize,
+};
 pub use self::resplit::{Resplit, ResplitError, ResplitOptions};
 pub use self::split_distance::{SplitDistance, split_distance};
 pub use self::stats::{Cooccurrence, Drift, ImageSize, ImageSizes, Quantiles, Stats};

@@ -26,11 +26,11 @@ pub fn open_dataset(config: &Config) -> Result<Dataset> {
 }
 
 impl Config {
-    /// The same settings with `data.root` made absolute, so that the run can be continued from any folder.
+    /// The same settings with `data.root` and `data.cache_file` made absolute, so that the run can be continued from any folder.
     pub(crate) fn at_absolute_root(&self) -> Result<Self> {
         let mut raw = self.clone().into_raw();
-        if let Some(root) = &mut raw.data.root {
-            *root = std::path::absolute(&root).map_err(Error::io("find", root))?;
+        for path in [&mut raw.data.root, &mut raw.data.cache_file].into_iter().flatten() {
+            *path = std::path::absolute(&path).map_err(Error::io("find", path))?;
         }
         Ok(raw.check()?)
     }

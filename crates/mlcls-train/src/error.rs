@@ -30,6 +30,9 @@ pub enum Error {
     /// Images of a batch cannot be used.
     #[error(transparent)]
     Load(#[from] mlcls_data::LoadError),
+    /// The file of resized images cannot be used.
+    #[error(transparent)]
+    CacheFile(#[from] mlcls_data::FileCacheError),
     /// A file or folder could not be read or written; what was there before is unharmed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

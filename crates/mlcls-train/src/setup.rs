@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mlcls_data::{Dataset, Item, Loader, LoaderOptions, SourceSize, Summary};
+use mlcls_data::{Dataset, FileCache, Item, Loader, LoaderOptions, SourceSize, Summary};
 use mlcls_engine::{TrainPlan, Weights};
 use mlcls_loss::Loss;
 use mlcls_models::{Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, transfer};
@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     /// Epochs between two validations.
     pub eval_every: usize,
     pub ema: Option<EmaConfig>,
+    cache_file: Option<FileCache>,
     adaptive: AdaptiveInterval,
     choices: Vec<Choice>,
     warnings: Vec<String>,
@@ -66,7 +67,8 @@ impl Setup {
     pub fn new(config: Config, dataset: &Dataset, model: Model) -> Result<Self> {
         let (train_split, val_split) = train_and_val(dataset, &config)?;
         check_images(dataset, [train_split, val_split])?;
-        let warnings = warnings(dataset, train_split, val_split)?;
+        let mut warnings = warnings(dataset, train_split, val_split)?;
+        let cache_file = open_cache_file(&config, &mut warnings)?;
         let images = train_split.items.len();
         let batch = config.train.batch_size.min(images);
         let repeats = config.train.repeats.unwrap_or_else(|| adaptive_repeats(images, batch));
@@ -94,7 +96,8 @@ impl Setup {
             ..common.clone()
         };
         let val = LoaderOptions { batch: config.eval.batch_size, cache_bytes: val_bytes, ..common };
-        let (train, val) = (Loader::new(train_items, train), Loader::new(val_items, val));
+        let train = Loader::with_file_cache(train_items, train, cache_file.clone());
+        let val = Loader::with_file_cache(val_items, val, cache_file.clone());
 
         let steps_per_epoch = train.batches_per_epoch().div_ceil(config.optim.accumulate);
         let adaptive = AdaptiveInterval::new(steps_per_epoch, config.train.epochs);
@@ -110,6 +113,7 @@ impl Setup {
             model,
             train,
             val,
+            cache_file,
             adaptive,
             choices: vec![],
             warnings,
@@ -119,6 +123,12 @@ impl Setup {
         }
         setup.choices = setup.explain()?;
         Ok(setup)
+    }
+
+    /// Why nothing more is kept in the file of resized images, once. The run goes on without.
+    pub(crate) fn cache_trouble(&self) -> Option<String> {
+        let trouble = self.cache_file.as_ref()?.take_trouble()?;
+        Some(format!("{trouble}; no more images are kept there, and the run goes on"))
     }
 
     /// Tells the sink what was found and decided.
@@ -361,6 +371,20 @@ impl Memory {
     pub fn fixed(&self) -> u64 {
         (self.plan + self.vectors + self.batches) as u64
     }
+}
+
+/// The file of resized images that the settings name.
+fn open_cache_file(config: &Config, warnings: &mut Vec<String>) -> Result<Option<FileCache>> {
+    let Some(path) = &config.data.cache_file else { return Ok(None) };
+    let cache = FileCache::open(path, config.data.cache_file_mb as u64 * 1_000_000)?;
+    if cache.damaged_bytes() > 0 {
+        warnings.push(format!(
+            "the last {} bytes of {} are no whole images, as a killed run leaves them; they are overwritten",
+            cache.damaged_bytes(),
+            path.display()
+        ));
+    }
+    Ok(Some(cache))
 }
 
 /// Bytes that a loader's cache may take: its limit, or all its images where their size is known.

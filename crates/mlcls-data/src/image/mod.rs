@@ -12,6 +12,10 @@ pub use error::{ImageError, ImageProblem};
 pub use resize::{Resize, resize};
 pub use rgb::{Rgb, Window};
 
+/// Raised with every change by which a file gives other pixels than before, decoded or resized, so that kept pixels of before are
+/// not taken for those of now.
+pub(crate) const PIXELS_VERSION: u32 = 1;
+
 pub(crate) use decode::{check, decode_file_for};
 pub(crate) use header::image_size;
 pub(crate) use resize::resize_into;

@@ -2,18 +2,21 @@
 
 mod batches;
 mod cache;
+mod file_cache;
 mod order;
 mod source_size;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use batches::Batches;
+pub use file_cache::{FileCache, FileCacheError};
 pub use source_size::{InvalidSourceSize, SourceSize};
 
 use crate::augment::{AugmentRecipe, sample_rng};
 use crate::dataset::{Item, LabelState};
-use crate::image::{ImageError, Resize, decode_file_for};
+use crate::image::{ImageError, ImageProblem, Resize, Rgb, decode_file_for, decode_for};
 use cache::Cache;
+use file_cache::{Key, key};
 
 /// What a [`Loader`] does with the images. The default is for evaluation: 224 pixels squashed, batches of 64, in
 /// the order of the items, no augmentation, no cache.
@@ -136,17 +139,31 @@ struct Shared {
     items: Arc<[Item]>,
     options: LoaderOptions,
     cache: Cache,
+    file_cache: Option<FileCache>,
+    /// The key of each image in the file cache, once its file has been read.
+    keys: Vec<OnceLock<Key>>,
 }
 
 impl Loader {
     /// A loader over `items`. Nothing is read yet. Options below their least value are raised to it.
-    pub fn new(items: Arc<[Item]>, mut options: LoaderOptions) -> Self {
+    pub fn new(items: Arc<[Item]>, options: LoaderOptions) -> Self {
+        Self::with_file_cache(items, options, None)
+    }
+
+    /// The same with a file of images that outlives it. The batches do not depend on that either: each image file is read once, as
+    /// its content is the key; what is saved is decoding and reducing it, and all of that in later epochs.
+    pub fn with_file_cache(
+        items: Arc<[Item]>,
+        mut options: LoaderOptions,
+        file_cache: Option<FileCache>,
+    ) -> Self {
         options.size = options.size.max(1);
         for least_one in [&mut options.batch, &mut options.repeats, &mut options.prefetch] {
             *least_one = (*least_one).max(1);
         }
         let cache = Cache::new(items.len(), options.cache_bytes);
-        Self(Arc::new(Shared { items, options, cache }))
+        let keys = if file_cache.is_some() { vec![OnceLock::new(); items.len()] } else { vec![] };
+        Self(Arc::new(Shared { items, options, cache, file_cache, keys }))
     }
 
     /// The items.
@@ -191,14 +208,13 @@ impl Shared {
 
     /// Prepares one sample of an epoch into `out`.
     fn load_sample(&self, epoch: u64, sample: usize, out: &mut [u8]) -> Result<(), ImageError> {
-        let LoaderOptions { size, repeats, seed, ref augment, resize, source, .. } = self.options;
+        let LoaderOptions { size, repeats, seed, ref augment, resize, .. } = self.options;
         let index = sample / repeats;
         let fresh;
         let image = match self.cache.get(index) {
             Some(image) => image,
             None => {
-                let image = decode_file_for(&self.items[index].image, source.side(size))?;
-                fresh = source.reduce(image, size, resize);
+                fresh = self.reduced(index)?;
                 self.cache.offer(index, &fresh);
                 &fresh
             }
@@ -206,6 +222,34 @@ impl Shared {
         let mut rng = sample_rng(seed, epoch, sample as u64);
         out.copy_from_slice(augment.apply(image, size, resize, &mut rng).data());
         Ok(())
+    }
+
+    /// An image as augmentation starts from it, from the file cache or from its file.
+    fn reduced(&self, index: usize) -> Result<Rgb, ImageError> {
+        let LoaderOptions { size, resize, source, .. } = self.options;
+        let path = &self.items[index].image;
+        let Some(cache) = &self.file_cache else {
+            return Ok(source.reduce(decode_file_for(path, source.side(size))?, size, resize));
+        };
+        let known = &self.keys[index];
+        if let Some(image) = known.get().and_then(|key| cache.get(key)) {
+            return Ok(image);
+        }
+        let failed = |problem| ImageError { path: path.clone(), problem };
+        let bytes = std::fs::read(path).map_err(|error| failed(ImageProblem::Read(error)))?;
+        let key = key(&bytes, size, resize, source);
+        let image = match cache.get(&key) {
+            Some(image) => image,
+            None => {
+                let image = decode_for(&bytes, source.side(size)).map_err(failed)?;
+                let image = source.reduce(image, size, resize);
+                cache.offer(key, &image);
+                image
+            }
+        };
+        // A file that was changed during the run keeps its first content here, as in memory.
+        let _ = known.set(key);
+        Ok(image)
     }
 
     /// The targets and the mask of some images, `[N, C]` each.

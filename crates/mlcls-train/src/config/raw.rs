@@ -107,6 +107,10 @@ pub struct DataConfig {
     pub resize: Resize,
     /// Memory for resized images, MB (10^6 bytes).
     pub cache_mb: usize,
+    /// A file of resized images that outlives the run; none when `None`. Runs may share it.
+    pub cache_file: Option<std::path::PathBuf>,
+    /// The most that this file may hold, MB (10^6 bytes).
+    pub cache_file_mb: usize,
     /// Batches prepared ahead of the one in use.
     pub prefetch: usize,
     /// Only the first images of each split; all when `None`.

@@ -216,6 +216,9 @@ impl<'a> Run<'a> {
         let accumulate = config.optim.accumulate;
         let epoch = self.progress.epochs_done + 1;
         let steps = setup.steps_per_epoch;
+        if let Some(message) = setup.cache_trouble() {
+            self.sink.event(&Event::Warning { message });
+        }
         self.sink.event(&Event::EpochStart { epoch, epochs: config.train.epochs, steps });
 
         let (start, seconds_before) = (Instant::now(), self.progress.epoch_seconds);
