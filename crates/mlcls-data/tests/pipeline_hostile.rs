@@ -76,6 +76,20 @@ fn errors_name_the_file_and_say_what_it_holds() {
     assert!(decode_file(folder.path()).unwrap_err().to_string().contains("cannot be read"));
 }
 
+/// A code table that no sound file has, though this image makes no use of the odd code: libjpeg and the library refuse
+/// it, and so does our decoder. Found by fuzzing.
+#[test]
+fn a_mean_of_more_than_15_bits_is_refused() {
+    let mut jpeg = std::fs::read(fixture("rgb.jpg")).unwrap();
+    assert!(decode(&jpeg).is_ok());
+    // The marker, the length, class 0 table 0, then 16 counts; the last of the 12 usual symbols follows 11 others.
+    let table = jpeg.windows(5).position(|w| w == [0xff, 0xc4, 0x00, 0x1f, 0x00]).unwrap();
+    let last = table + 5 + 16 + 11;
+    assert_eq!(jpeg[last], 11);
+    jpeg[last] = 0x34;
+    assert!(decode(&jpeg).is_err());
+}
+
 /// Photos are turned after they were made smaller.
 #[test]
 fn a_smaller_scale_is_turned_as_the_whole() {

@@ -19,6 +19,7 @@ fn empty_and_cut_tables() {
     assert_eq!(error(""), empty);
     assert_eq!(error("\n\r\n\n"), empty);
     assert_eq!(error("\u{feff}"), empty);
+    assert_eq!(error("\u{feff}\u{feff}"), empty, "found by fuzzing");
     let whole = "image,cat,dog\na.jpg,1,0\n\"b,c.jpg\",0,1\n";
     assert_eq!(items(&table(whole).open(), "all"), ["a +-", "b,c -+"]);
     for length in 0..whole.len() {

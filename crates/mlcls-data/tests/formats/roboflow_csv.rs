@@ -32,6 +32,14 @@ fn export() -> Dir {
     dir
 }
 
+/// Two byte order marks and nothing else; found by fuzzing.
+#[test]
+fn a_table_without_a_column_is_empty() {
+    let dir = Dir::new();
+    dir.file("train/_classes.csv", "\u{feff}\u{feff}");
+    assert!(dir.error().contains("_classes.csv:1:1: the file is empty"), "{}", dir.error());
+}
+
 #[test]
 fn an_export_is_recognised_and_read() {
     let dir = export();

@@ -34,7 +34,8 @@ impl<'a> Table<'a> {
     /// [`Error::Malformed`] where there is none or a quote in it is not closed.
     pub fn new(file: &'a Path, text: &'a str, delimiter: u8) -> Result<Self, Error> {
         let mut table = Self { file, text, delimiter, header: StringRecord::new(), blanks: false };
-        let Some(header) = Records::new(&table).next().transpose()? else {
+        let first = Records::new(&table).next().transpose()?;
+        let Some(header) = first.filter(|row| !row.record.is_empty()) else {
             let problem = "the file is empty; expected a header such as `image,cat,dog`".to_owned();
             return Err(Error::Malformed { file: file.to_owned(), line: 1, column: 1, problem });
         };

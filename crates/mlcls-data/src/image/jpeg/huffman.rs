@@ -46,8 +46,12 @@ pub(super) struct Table {
 
 impl Table {
     /// A table from the number of codes of each length, 1 to 16 bits, and the symbols in the order of the codes.
-    /// `None` when there are more codes than their lengths have room for.
+    /// `None` when there are more codes than their lengths have room for, and, as in libjpeg, when a difference of means
+    /// could have more than 15 bits.
     pub(super) fn new(kind: Kind, counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
+        if kind == Kind::Dc && symbols.iter().any(|&size| size > 15) {
+            return None;
+        }
         let mut table = Self {
             kind,
             fast: Box::new([Code::default(); 1 << FAST_BITS]),
