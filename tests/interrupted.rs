@@ -53,8 +53,8 @@ fn curves(run: &Path) -> String {
 
 #[track_caller]
 fn assert_same_run(found: &Path, expected: &Path) {
-    for file in ["checkpoints/last.safetensors", "checkpoints/best.safetensors"] {
-        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+    for file in ["last", "best", "ema"] {
+        let read = |run: &Path| fs::read(run.join(format!("checkpoints/{file}.safetensors"))).unwrap();
         assert!(read(found) == read(expected), "{file} differs from the undisturbed run's");
     }
     assert_eq!(curves(found), curves(expected));

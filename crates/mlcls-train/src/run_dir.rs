@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 ///   metrics.csv              one row per epoch
 ///   checkpoints/best.safetensors
 ///   checkpoints/last.safetensors
+///   checkpoints/ema.safetensors   only where averaged weights are kept
 ///   state/state.safetensors  what exact resume needs
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,11 @@ impl RunDir {
     /// The checkpoint of the last finished epoch.
     pub fn last(&self) -> PathBuf {
         self.0.join("checkpoints").join("last.safetensors")
+    }
+
+    /// The averaged weights after the last finished epoch; only in runs that keep an average.
+    pub fn ema(&self) -> PathBuf {
+        self.0.join("checkpoints").join("ema.safetensors")
     }
 
     /// What exact resume needs.

@@ -170,6 +170,9 @@ pub fn print_summary(summary: &RunSummary) -> Result<()> {
     }
     writeln!(out, "best weights: {}", dir.best().display())?;
     writeln!(out, "last weights: {}", dir.last().display())?;
+    if dir.ema().exists() {
+        writeln!(out, "averaged:     {}", dir.ema().display())?;
+    }
     writeln!(out, "curves:       {}", dir.metrics().display())?;
     Ok(())
 }

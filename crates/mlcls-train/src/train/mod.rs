@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
             lr: self.progress.schedule.lr(last_step),
             ..Row::default()
         };
-        let mut metric = None;
+        let (mut metric, mut ema_metric) = (None, None);
         let mut stalled = false;
         if epoch.is_multiple_of(self.setup.eval_every) || epoch == epochs {
             // Both first: a run that is stopped between them validates again when it continues.
@@ -313,6 +313,7 @@ impl<'a> Run<'a> {
             if let Some((averaged, report)) = averaged {
                 row.ema_map = Some(averaged.map);
                 row.best |= self.keep_if_best(&averaged, &report)?;
+                ema_metric = Some(self.metric(value_of(&averaged, config.eval.best_by)));
             }
             metric = Some(self.metric(value_of(&raw, config.eval.best_by)));
             let steps = self.progress.steps;
@@ -322,6 +323,9 @@ impl<'a> Run<'a> {
             }
         }
         self.save_checkpoint(&self.dir.last(), WeightsKind::Raw, epoch, metric)?;
+        if self.ema.is_some() {
+            self.save_checkpoint(&self.dir.ema(), WeightsKind::Ema, epoch, ema_metric)?;
+        }
 
         row.seconds = self.progress.epoch_seconds + start.elapsed().as_secs_f64();
         self.progress.epochs_done = epoch;

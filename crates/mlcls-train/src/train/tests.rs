@@ -87,6 +87,7 @@ fn outcome_of(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     BTreeMap::from([
         ("best", read("checkpoints/best.safetensors")),
         ("last", read("checkpoints/last.safetensors")),
+        ("ema", read("checkpoints/ema.safetensors")),
         ("state", read("state/state.safetensors")),
         ("metrics", rows.join("\n").into_bytes()),
         ("config", read("config.yaml")),
