@@ -10,3 +10,4 @@ mod output;
 mod pipeline;
 mod predict;
 mod util;
+mod weights;

@@ -32,6 +32,7 @@ enum Command {
     Predict(commands::predict::Args),
     Data(commands::data::Args),
     Find(commands::find::Args),
+    Weights(commands::weights::Args),
     Config(commands::config::Args),
     Demo(demo::Args),
 }
@@ -56,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Data(args) => commands::data::run(&args),
         Command::Find(args) => commands::find::run(&args),
+        Command::Weights(args) => commands::weights::run(&args),
         Command::Config(args) => commands::config::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -8,6 +8,7 @@ mod images;
 pub mod predict;
 mod settings;
 pub mod train;
+pub mod weights;
 
 /// Parses a score: a number from 0 to 1.
 fn score(word: &str) -> Result<f32, String> {

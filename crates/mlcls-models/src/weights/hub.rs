@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::pretrained::Source;
+
 /// Name of the weights' file in timm's repositories.
 pub(crate) const FILE: &str = "model.safetensors";
 
@@ -45,6 +47,20 @@ impl Hub {
     /// Where a file put there by hand is looked for first.
     pub fn place(&self, tag: &str) -> PathBuf {
         self.home.join("mlcls").join(format!("{tag}.safetensors"))
+    }
+
+    /// The file of `tag` on this machine, if it is there: put there by hand, or in the cache.
+    pub fn find(&self, tag: &str) -> Option<(PathBuf, Source)> {
+        let place = self.place(tag);
+        if place.is_file() {
+            return Some((place, Source::File));
+        }
+        self.cached(tag).map(|path| (path, Source::Cache))
+    }
+
+    /// The page of the repository that has `tag`; its file is `resolve/main/model.safetensors` under it.
+    pub fn page(&self, tag: &str) -> String {
+        format!("{}/timm/{tag}", self.endpoint)
     }
 
     /// The file in the hub's cache, by the layout of Hugging Face's libraries.

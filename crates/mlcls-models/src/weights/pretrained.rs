@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::hub::Hub;
 use crate::error::{Error, Result, nearest};
@@ -121,20 +122,27 @@ impl Pretrained {
             }
         };
         let found = |path, source| Ok(Some(Found { path, tag: Some(tag), source }));
-        let place = hub.place(tag.tag);
-        if place.is_file() {
-            return found(place, Source::File);
-        }
-        if let Some(path) = hub.cached(tag.tag) {
-            return found(path, Source::Cache);
+        if let Some((path, source)) = hub.find(tag.tag) {
+            return found(path, source);
         }
         match download(hub, tag.tag, progress) {
             Ok(path) => found(path, Source::Download),
             Err(reason) => {
-                let url = format!("{}/timm/{}", hub.endpoint, tag.tag);
+                let (url, place) = (hub.page(tag.tag), hub.place(tag.tag));
                 Err(Error::NoWeights { tag: tag.tag.to_owned(), reason, url, place })
             }
         }
+    }
+}
+
+impl Found {
+    /// The SHA-256 of the file, in small hexadecimal digits: what the hub shows beside each of its files.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read.
+    pub fn sha256(&self) -> Result<String> {
+        let bytes = std::fs::read(&self.path).map_err(Error::io("read", &self.path))?;
+        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 

@@ -8,6 +8,7 @@ mod source;
 mod split;
 mod stats;
 
+pub use convert::check_empty;
 pub use source::State;
 
 use std::process::ExitCode;
