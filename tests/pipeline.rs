@@ -38,6 +38,17 @@ fn the_demo_does_everything_and_says_where_it_is() {
 }
 
 #[test]
+fn the_demos_data_can_be_had_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display().to_string();
+    mlcls(["demo", "--quick", "--data-only", "--out", &out]).ok();
+    let read = |root: &Path| fs::read(root.join("data/images/test/scene00000.jpg")).unwrap();
+    assert!(read(dir.path()) == read(&demo().root) && !dir.path().join("run").exists());
+    let again = mlcls(["demo", "--quick", "--data-only", "--out", &out]);
+    assert!(again.code == Some(1) && again.stderr.contains("not empty"), "{again:?}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
@@ -77,6 +88,22 @@ fn eval_finds_what_training_reported() {
     for part in ["star", "VOC07", "CF1", "OF1", "Hamming loss", "subset accuracy"] {
         assert!(text.contains(part), "no {part} in:\n{text}");
     }
+}
+
+#[test]
+fn the_average_is_a_checkpoint_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let settings = ["--epochs", "2", "--set", "train.ema=true", "--set", "eval.ema_from_epoch=2"];
+    let trained = mlcls(short_training(&run, &settings)).ok();
+    let ema = run.join("checkpoints/ema.safetensors").display().to_string();
+    assert!(trained.stdout.contains(&ema), "{}", trained.stdout);
+    let done = mlcls(["eval", &ema, &demo().data(), "--split", "val", "--json"]).ok();
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&report["weights"], &report["epoch"]), (&"ema".into(), &2.into()));
+    let map = 100.0 * report["report"]["mAP"].as_f64().unwrap();
+    assert!((map - last_metric(&run, "ema_mAP")).abs() < 1e-5, "eval says {map}");
+    assert!((map - last_metric(&run, "mAP")).abs() > 1e-5, "these are the trained weights");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use mlcls_data::{Dataset, LabelState, ReadOptions};
 use mlcls_train::{Checkpoint, EvalOptions, Layers, Outcome, Predictor, RunDir};
 
+use crate::commands::data::check_empty;
 use crate::commands::eval::EvalReport;
 use crate::commands::{predict, train};
 use crate::ui::progress;
@@ -32,6 +33,9 @@ pub struct Args {
     /// A tiny set and two epochs, to see that everything works; the model learns next to nothing.
     #[arg(long)]
     quick: bool,
+    /// Draw the data set into DIR/data and stop there.
+    #[arg(long)]
+    data_only: bool,
 }
 
 /// The demo's settings: a schedule for random first weights and small drawings.
@@ -47,13 +51,20 @@ const SHOWN: usize = 8;
 pub fn run(args: &Args) -> Result<ExitCode> {
     let stop = train::stop_on_ctrl_c()?;
     let (data, run) = (args.out.join("data"), args.out.join("run"));
-    let dir = RunDir::create(&run)?;
+    if args.data_only {
+        check_empty(&data)?;
+    }
+    let dir = (!args.data_only).then(|| RunDir::create(&run)).transpose()?;
     let size = match args.quick {
         true => dataset::Size { images: [64, 24, 24], side: 40 },
         false => dataset::Size { images: [7000, 500, 1000], side: 72 },
     };
     writeln!(stdout(), "drawing {} images into {}", size.images.iter().sum::<usize>(), data.display())?;
     dataset::draw(&data, size, args.seed)?;
+    let Some(dir) = dir else {
+        writeln!(stdout(), "next: mlcls train {0}, or mlcls data stats {0}", data.display())?;
+        return Ok(ExitCode::SUCCESS);
+    };
 
     let mut layers = Layers::new().text("the demo's settings", SETTINGS)?;
     if args.quick {
