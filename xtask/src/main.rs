@@ -5,6 +5,7 @@ mod bench_cpu;
 mod bench_feed;
 mod ci;
 mod fuzz;
+mod machine;
 mod profile;
 mod sanitize;
 mod shell;

@@ -1,6 +1,6 @@
 //! Running other programs from the workspace root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -41,6 +41,34 @@ pub fn read(command: &mut Command) -> Result<String> {
         .with_context(|| format!("{} printed bytes that are not text", words(command)))
 }
 
+/// cargo's target folder.
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
+}
+
+/// The chore as one would type it elsewhere: of paths that only this machine has, the last part.
+pub fn command_line(args: impl Iterator<Item = String>) -> String {
+    let mut line = "cargo xtask".to_owned();
+    for arg in args {
+        let (flag, value) = match arg.split_once('=') {
+            Some((flag, value)) => (format!("{flag}="), value.to_owned()),
+            None => (String::new(), arg),
+        };
+        let name = Path::new(&value).file_name().filter(|_| value.starts_with('/'));
+        line += &format!(" {flag}{}", name.map_or(value.clone().into(), |n| n.to_string_lossy()));
+    }
+    line
+}
+
+/// Writes a text file under another name first, so that the file is always whole.
+pub fn save(path: &Path, text: &str) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!("{name}.tmp"));
+    std::fs::write(&unfinished, text)
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// The command as one would type it.
 pub fn words(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
@@ -49,4 +77,16 @@ pub fn words(command: &Command) -> String {
         line.push_str(&arg.to_string_lossy());
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_names_no_private_path() {
+        let args = ["bench-cpu", "--python", "/a/b/python", "--out=/c/cpu.md", "--modes", "train"];
+        let line = command_line(args.map(str::to_owned).into_iter());
+        assert_eq!(line, "cargo xtask bench-cpu --python python --out=cpu.md --modes train");
+    }
 }

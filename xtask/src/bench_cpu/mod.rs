@@ -7,7 +7,6 @@
 
 mod cases;
 mod contestants;
-mod machine;
 mod measure;
 mod python;
 mod report;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell;
+use crate::{machine, shell};
 use cases::{Case, Mode, Suite, matrix};
 use contestants::{Contestant, Memory, OURS, RIVALS, Stage, find_jemalloc};
 use python::Python;
@@ -82,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
             "warning: other programs are running (load {load:.1}); the numbers will suffer, PyTorch's most"
         );
     }
-    let (cores, target) = (machine::cores(), target());
+    let (cores, target) = (machine::cores(), shell::target());
     let threads = if args.threads.is_empty() { &[cores] } else { &args.threads[..] };
     let cases = match args.suite {
         Some(suite) => suite.cases(cores),
@@ -213,32 +212,13 @@ fn preface(args: &Args, rounds: usize, stage: &Stage, load: f64) -> String {
          with the PyTorch that takes least; in the second both are against the contestant of the line; ratios are medians over rounds.\n\
          PyTorch runs channels_last as installed, with glibc told to keep its memory, with jemalloc, and compiled by `torch.compile`\n\
          beforehand. All compute in single precision. A step of training is forward, loss, backward and SGD; sam has two passes.\n\n\
-         {machine}{versions}- rivals: {rivals}{jemalloc}\n- load before the start: {load:.2}\n\n\
+         - machine: {machine}\n{versions}- rivals: {rivals}{jemalloc}\n- load before the start: {load:.2}\n\n\
          ```\n{command}\n```\n",
         s = if rounds == 1 { "" } else { "s" },
         machine = machine::describe(),
         versions = machine::versions(),
-        command = command_line(std::env::args().skip(1)),
+        command = shell::command_line(std::env::args().skip(1)),
     )
-}
-
-/// The command as one would type it elsewhere: of paths that only this machine has, the last part.
-fn command_line(args: impl Iterator<Item = String>) -> String {
-    let mut line = "cargo xtask".to_owned();
-    for arg in args {
-        let (flag, value) = match arg.split_once('=') {
-            Some((flag, value)) => (format!("{flag}="), value.to_owned()),
-            None => (String::new(), arg),
-        };
-        let name = Path::new(&value).file_name().filter(|_| value.starts_with('/'));
-        line += &format!(" {flag}{}", name.map_or(value.clone().into(), |n| n.to_string_lossy()));
-    }
-    line
-}
-
-/// cargo's target folder.
-fn target() -> PathBuf {
-    shell::root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
 }
 
 #[cfg(test)]
@@ -273,12 +253,5 @@ mod tests {
         assert!(parse("--suite full --batches 3").err().unwrap().contains("cannot be used with"));
         assert!(parse("--batches 0").err().unwrap().contains("above 0"));
         assert!(parse("--rivals jax").err().unwrap().contains("no rival is called jax"));
-    }
-
-    #[test]
-    fn the_command_line_names_no_private_path() {
-        let args = ["bench-cpu", "--python", "/a/b/python", "--out=/c/cpu.md", "--modes", "train"];
-        let line = command_line(args.map(str::to_owned).into_iter());
-        assert_eq!(line, "cargo xtask bench-cpu --python python --out=cpu.md --modes train");
     }
 }

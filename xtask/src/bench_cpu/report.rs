@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::cases::{Case, MEMORY_GOAL, Mode};
 use super::contestants::{Contestant, OURS};
 use super::measure::{Sample, quantiles};
+use crate::shell;
 
 /// How a contestant did.
 #[derive(Debug)]
@@ -154,10 +155,7 @@ fn numbers(ours: &[Sample], samples: &[Sample]) -> String {
 /// Writes the whole report, under another name first, so that the file is always whole.
 pub fn save(path: &Path, preface: &str, all: &[Measured]) -> Result<()> {
     let text = format!("{preface}\n{}\n## All contestants\n\n{}", summary(all), details(all));
-    let unfinished = path.with_extension("md.tmp");
-    std::fs::write(&unfinished, text)
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    shell::save(path, &text)
 }
 
 #[cfg(test)]

@@ -19,13 +19,13 @@ const ISA: &[&str] = &[
     "amx_tile",
 ];
 
-/// Processor, cores, instruction sets, memory and kernel, as lines of a Markdown list.
+/// Processor, cores, instruction sets, memory and kernel, on one line.
 pub fn describe() -> String {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory = read_to_string("/proc/meminfo").unwrap_or_default();
     let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
-        "- machine: {} x {}; {}; {:.0} GiB; Linux {}\n",
+        "{} x {}; {}; {:.0} GiB; Linux {}",
         cores(),
         model(&cpu),
         isa(&cpu),
@@ -42,16 +42,18 @@ pub fn cores() -> usize {
 
 /// Our version and the compiler's, as a line of a Markdown list.
 pub fn versions() -> String {
-    let said = |program: &str, args: &[&str]| {
-        read(&mut command(program, args)).unwrap_or_default().trim().to_owned()
-    };
+    format!("- mlcls: {}; {}; {}\n", commit(), said("rustc", &["--version"]), said("date", &["+%F"]))
+}
+
+/// The commit that is checked out, and whether files differ from it.
+pub fn commit() -> String {
     let changed = if said("git", &["status", "--porcelain"]).is_empty() { "" } else { " with changes" };
-    format!(
-        "- mlcls: {}{changed}; {}; {}\n",
-        said("git", &["rev-parse", "--short", "HEAD"]),
-        said("rustc", &["--version"]),
-        said("date", &["+%F"])
-    )
+    format!("{}{changed}", said("git", &["rev-parse", "--short", "HEAD"]))
+}
+
+/// What a program prints; nothing where it cannot be run.
+fn said(program: &str, args: &[&str]) -> String {
+    read(&mut command(program, args)).unwrap_or_default().trim().to_owned()
 }
 
 /// How many threads wanted to run in the last minute, on average.
