@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
+mod bench_voc;
 mod data;
 mod errors;
 mod fetch;
