@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn commands_name_no_private_path() {
-        let places = Places::new(Path::new("/a/b"), Path::new("/a/b/work")).unwrap();
-        let args = ["train", "/a/b/work/data/voc", "/a/b/coco", "--set", "augment.ops=[flip, x]", "/c/w.bin"];
+        let places = Places::new(Path::new("/a/b"), Path::new("/a/b/w")).unwrap();
+        let args = ["train", "/a/b/w/data/voc", "/a/b/coco", "--set", "augment.ops=[flip, x]", "/c/w.bin"];
         assert_eq!(
             places.shown(&args.map(str::to_owned)),
             "mlcls train WORK/data/voc DATA/coco --set 'augment.ops=[flip, x]' w.bin"
