@@ -3,11 +3,15 @@
 //! The readers of formats are reached by the door that everybody uses, [`Dataset::open`], with the bytes as one file of an
 //! otherwise sound data set.
 
+mod cache;
+
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+pub use self::cache::cache;
 use crate::image::check;
+pub use crate::image::fuzzing::jpeg;
 use crate::{Dataset, Images, ReadOptions, WriteFormat, decode, write_dataset};
 
 /// A fuzz target: its name, and what it does with some bytes.
@@ -22,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     ("csv", csv),
     ("roboflow_csv", roboflow_csv),
     ("image", image),
+    ("jpeg", jpeg),
+    ("cache", cache),
 ];
 
 /// Pixels that an image may have here: a fuzzer that waits for large images finds nothing.

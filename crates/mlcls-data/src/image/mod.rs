@@ -2,6 +2,8 @@
 
 mod decode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod header;
 mod jpeg;
 mod resize;

@@ -1,0 +1,4 @@
+//! See `mlcls_data::fuzzing::cache`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mlcls_data::fuzzing::cache(bytes));
