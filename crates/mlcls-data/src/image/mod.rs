@@ -1,5 +1,6 @@
 //! Pixels: one buffer type, files decoded into it, and the two ways to change its size.
 
+mod avx2;
 mod decode;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -4,8 +4,9 @@ use super::bits::Bits;
 use super::header::Component;
 use super::huffman::END_OF_BLOCK;
 
-/// 64 coefficients in rows of rising frequency, then a place for what is nobody's.
-pub(super) type Coefficients = [i32; 72];
+/// 64 coefficients in rows of rising frequency, not yet multiplied with the quantisation, then a place for what is
+/// nobody's.
+pub(super) type Coefficients = [i16; 72];
 
 /// Where the coefficients of a file go: a zigzag over the block; behind it, the place that is nobody's.
 const ORDER: [u8; 256] = {
@@ -28,9 +29,14 @@ const ORDER: [u8; 256] = {
     order
 };
 
+/// Where coefficient `k` of a file goes.
+pub(super) fn place(k: usize) -> usize {
+    usize::from(ORDER[k & 63])
+}
+
 /// Reads a block: `mean` is the first coefficient of the block before and becomes that of this one. The
-/// coefficients, zero before, are multiplied with the quantisation. Gives the place of the last one that is not
-/// zero, in the order of the file; `None` for data that are no block.
+/// coefficients are zero before. Gives the place of the last one that is not zero, in the order of the file; `None`
+/// for data that are no block.
 #[inline(always)]
 pub(super) fn read(
     bits: &mut Bits,
@@ -42,13 +48,13 @@ pub(super) fn read(
     let code = component.dc.find(bits.peek());
     *mean = mean.wrapping_add(code.value(bits.peek()));
     bits.consume(code.total);
-    coefficients[0] = mean.wrapping_mul(component.quantisation[0]);
+    coefficients[0] = *mean as i16;
     let mut k = 1 + usize::from(code.skip);
     if k < 64 {
         k = next(bits, component, k, coefficients);
     }
     while k < 64 {
-        // A refill is enough for two: a code and its value have 27 bits at most.
+        // A refill is enough for two codes and their values, of 26 bits at most.
         bits.refill();
         k = next(bits, component, k, coefficients);
         if k < 64 {
@@ -66,8 +72,7 @@ pub(super) fn read(
 fn next(bits: &mut Bits, component: &Component, k: usize, coefficients: &mut Coefficients) -> usize {
     let code = component.ac.find(bits.peek());
     let k = k + usize::from(code.skip);
-    let value = code.value(bits.peek()).wrapping_mul(component.quantisation[k & 63]);
+    coefficients[usize::from(ORDER[k & 255])] = code.value(bits.peek()) as i16;
     bits.consume(code.total);
-    coefficients[usize::from(ORDER[k & 255])] = value;
     k + 1
 }

@@ -1,5 +1,8 @@
 //! The segments of a JPEG up to its pixels.
 
+use std::sync::Arc;
+
+use super::block;
 use super::huffman::{Kind, Table};
 
 /// What the segments before the first scan say, of a file that this decoder knows.
@@ -22,10 +25,10 @@ pub(super) struct Header<'a> {
 pub(super) struct Component {
     pub horizontal: usize,
     pub vertical: usize,
-    /// In zigzag order.
-    pub quantisation: [i32; 64],
-    pub dc: Table,
-    pub ac: Table,
+    /// In rows of rising frequency, cut to 16 bits.
+    pub quantisation: [i16; 64],
+    pub dc: Arc<Table>,
+    pub ac: Arc<Table>,
 }
 
 /// A component as the frame header has it.
@@ -39,9 +42,9 @@ struct Declared {
 /// Tables and marks gathered on the way.
 #[derive(Default)]
 struct Seen<'a> {
-    quantisation: [Option<[i32; 64]>; 4],
-    dc: [Option<Table>; 4],
-    ac: [Option<Table>; 4],
+    quantisation: [Option<[i16; 64]>; 4],
+    dc: [Option<Arc<Table>>; 4],
+    ac: [Option<Arc<Table>>; 4],
     frame: Option<(usize, usize, Vec<Declared>)>,
     restart_interval: usize,
     jfif: bool,
@@ -93,7 +96,10 @@ fn frame(payload: &[u8]) -> Option<(usize, usize, Vec<Declared>)> {
             quantisation: usize::from(c[2]),
         })
         .collect();
-    let usable = width > 0 && height > 0 && list.len() == 3 * usize::from(count);
+    // Factors above 4 are no JPEG, and 3 is nothing that photos have.
+    let known = |c: &Declared| matches!((c.horizontal, c.vertical), (1 | 2 | 4, 1 | 2 | 4));
+    let usable =
+        width > 0 && height > 0 && list.len() == 3 * usize::from(count) && components.iter().all(known);
     (usable && matches!(count, 1 | 3)).then_some((width, height, components))
 }
 
@@ -106,9 +112,12 @@ fn quantisation_tables(mut payload: &[u8], seen: &mut Seen) -> Option<()> {
             _ => return None,
         };
         let (values, rest) = rest.split_at_checked(64 * size)?;
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | i32::from(byte));
-        let mut values = values.chunks_exact(size).map(number);
-        *slot = Some(std::array::from_fn(|_| values.next().unwrap_or(0)));
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | i16::from(byte));
+        let mut table = [0; 64];
+        for (k, value) in values.chunks_exact(size).map(number).enumerate() {
+            table[block::place(k)] = value;
+        }
+        *slot = Some(table);
         payload = rest;
     }
     Some(())
@@ -119,12 +128,12 @@ fn huffman_tables(mut payload: &[u8], seen: &mut Seen) -> Option<()> {
         let (counts, rest) = rest.split_first_chunk::<16>()?;
         let total = counts.iter().map(|&count| usize::from(count)).sum();
         let (symbols, rest) = rest.split_at_checked(total)?;
-        let (kind, slots) = match class >> 4 {
-            0 => (Kind::Dc, &mut seen.dc),
-            1 => (Kind::Ac, &mut seen.ac),
+        let number = usize::from(class & 15);
+        match class >> 4 {
+            0 => *seen.dc.get_mut(number)? = Some(Arc::new(Table::new(Kind::Dc, counts, symbols)?)),
+            1 => *seen.ac.get_mut(number)? = Some(Arc::new(Table::new(Kind::Ac, counts, symbols)?)),
             _ => return None,
-        };
-        *slots.get_mut(usize::from(class & 15))? = Some(Table::new(kind, counts, symbols)?);
+        }
         payload = rest;
     }
     Some(())

@@ -17,7 +17,7 @@ pub(super) enum Kind {
 pub(super) struct Code {
     /// Bits of the code; 0 for "not in the table of short codes".
     pub length: u8,
-    /// Bits of the code and the value, at most 27.
+    /// Bits of the code and the value, at most 26 for a coefficient and 27 for a mean.
     pub total: u8,
     /// Bits of the value, at most 11.
     pub size: u8,

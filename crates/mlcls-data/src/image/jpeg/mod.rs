@@ -16,6 +16,7 @@ mod colour;
 mod header;
 mod huffman;
 mod idct;
+mod idct_avx2;
 mod picture;
 mod plane;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod upsample;
 
 use multiversion::multiversion;
 
+use super::avx2::avx2;
 use picture::Picture;
 
 /// Samples per side of a stored block.
@@ -52,7 +54,7 @@ pub(super) fn decode(bytes: &[u8], least: Option<u64>, limit: u64) -> Option<Dec
         |&eighths: &usize| least.is_some_and(|least| scaled(width.min(height), eighths) as u64 >= least);
     let eighths = (1..=4).find(enough).unwrap_or(BLOCK);
     let exif = header.exif;
-    let rgb = pixels(Picture::new(header, eighths)?)?;
+    let rgb = pixels(Picture::new(header, eighths, avx2())?)?;
     Some(Decoded { width: scaled(width, eighths) as u32, height: scaled(height, eighths) as u32, rgb, exif })
 }
 

@@ -6,6 +6,7 @@ use super::idct::Transform;
 use super::plane::Plane;
 use super::upsample::Upsample;
 use super::{BLOCK, block, colour, scaled};
+use crate::image::avx2::Avx2;
 
 /// A picture about to be decoded.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ struct Channel {
 
 impl Picture {
     /// Gets ready for sides of `eighths` / 8 of the stored ones. `None` for what this decoder does not know.
-    pub(super) fn new(header: Header<'_>, eighths: usize) -> Option<Self> {
+    pub(super) fn new(header: Header<'_>, eighths: usize, simd: Option<Avx2>) -> Option<Self> {
         let luma = header.components.first()?;
         let (across, down) = (luma.horizontal, luma.vertical);
         let mcus = (header.width.div_ceil(BLOCK * across), header.height.div_ceil(BLOCK * down));
@@ -59,7 +60,8 @@ impl Picture {
             };
             let padded = mcus.0 * component.horizontal * columns;
             let plane = Plane::new(samples, padded, component.vertical * rows);
-            Channel { component, transform: Transform::new(columns, rows), plane, mean: 0 }
+            let transform = Transform::new(columns, rows, component.quantisation, simd);
+            Channel { component, transform, plane, mean: 0 }
         };
         let channels = header.components.into_iter().map(channel).collect();
         Some(Self { width, height, mcus, channels, upsample, intervals, interval })

@@ -71,7 +71,7 @@ fn pixels_do_not_depend_on_the_processor() {
     for case in cases().iter().filter(|case| case.baseline) {
         for (eighths, least) in [(8, None), (1, Some(0))] {
             let header = header::read(&case.file).unwrap();
-            let plain = Picture::new(header, eighths).unwrap().decode().unwrap();
+            let plain = Picture::new(header, eighths, None).unwrap().decode().unwrap();
             assert!(plain == decode(&case.file, least, LIMIT).unwrap().rgb, "{}", case.name);
         }
     }
@@ -206,6 +206,16 @@ fn headers_that_lie_are_refused() {
     // Precision, number of components, sampling, identity of components, of tables.
     for (at, value) in [(4, 12), (9, 2), (9, 4), (9, 0), (11, 0x41), (11, 0), (14, 0x21), (13, 9), (12, 3)] {
         assert!(!changed(&|file| file[frame + at] = value), "frame {at}");
+    }
+    // A single component has no use for its factors, but factors that are no JPEG's are no file's either.
+    let grey = cases().into_iter().find(|case| case.name.starts_with("grey") && case.baseline).unwrap().file;
+    let factors = segment(&grey, 0xc0) + 11;
+    for (value, sound) in
+        [(0x11, true), (0x22, true), (0x41, true), (0x38, false), (0x01, false), (0x51, false)]
+    {
+        let mut file = grey.clone();
+        file[factors] = value;
+        assert_eq!(full(&file).is_some(), sound, "{value:x}");
     }
     // Class, lengths of codes.
     for (at, value) in [(4, 0x20), (4, 4), (5, 3), (6, 255), (20, 255)] {
