@@ -1,6 +1,7 @@
 //! The cache file of reduced images.
 
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -9,20 +10,25 @@ use crate::{Batch, FileCache, Item, LabelState, Loader, LoaderOptions};
 /// The most bytes that the cache may have.
 const LIMIT: u64 = 1 << 16;
 
-/// Bytes before the first record, and of what a record has before its pixels: a key, and in the end a checksum of all before it.
+/// Bytes before the first record.
 const MAGIC: usize = 16;
+
+/// Bytes of a record before its pixels: a key, the sides, a checksum of these and the pixels, and one of all before it.
 const HEADER: usize = 80;
-const KEY: usize = 32;
-const CHECKED: usize = 72;
+const KEY: Range<usize> = 0..32;
+const SIDES: Range<usize> = 32..40;
+const CHECKSUM: Range<usize> = 40..72;
+const HEADER_CHECKSUM: Range<usize> = 72..HEADER;
 
 /// A cache file. It is refused and left alone, or used; then the pixels are right, whatever it holds, and the next run finds them.
 ///
-/// A fuzzer cannot guess hashes: where the key or the checksum of a record's header is zero, the right one is put there.
+/// Hashes are for accidents, so they are taken out of the fuzzer's hands: where the key or the checksum of a header is zero, the right
+/// one is put there, and a record that is right about wrong pixels is made wrong.
 pub fn cache(bytes: &[u8]) {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     let scene = SCENE.get_or_init(Scene::new);
     let mut bytes = bytes.to_vec();
-    complete(&mut bytes, &scene.key);
+    complete(&mut bytes, &scene.record);
     let path = scene.root.join("images.cache");
     fs::write(&path, &bytes).expect("a temporary file can be written");
     let cache = match FileCache::open(&path, LIMIT) {
@@ -48,29 +54,44 @@ pub fn cache(bytes: &[u8]) {
     }
 }
 
-/// Puts keys and checksums in their places.
-fn complete(file: &mut [u8], key: &[u8]) {
+/// Puts keys and header checksums in their places; takes out the checksums that make the picture of the record `sound` another.
+fn complete(file: &mut [u8], sound: &[u8]) {
     let mut at = MAGIC;
-    while let Some(header) = file.get_mut(at..).and_then(|rest| rest.get_mut(..HEADER)) {
-        if header[..KEY].iter().all(|byte| *byte == 0) {
-            header[..KEY].copy_from_slice(key);
+    while let Some(record) = file.get_mut(at..).filter(|record| record.len() >= HEADER) {
+        let side = |side: &[u8]| side.iter().rev().fold(0, |side, byte| side << 8 | usize::from(*byte));
+        let [width, height] = [&record[SIDES][..4], &record[SIDES][4..]].map(side);
+        let len = width.saturating_mul(height).saturating_mul(3).saturating_add(HEADER);
+        if is_zero(&record[KEY]) {
+            record[KEY].copy_from_slice(&sound[KEY]);
         }
-        let checksum = blake3::derive_key("mlcls image cache: header", &header[..CHECKED]);
-        if header[CHECKED..].iter().all(|byte| *byte == 0) {
-            header[CHECKED..].copy_from_slice(&checksum[..HEADER - CHECKED]);
+        if let Some(pixels) = record.get(HEADER..len)
+            && record[KEY] == sound[KEY]
+            && (&record[SIDES], pixels) != (&sound[SIDES], &sound[HEADER..])
+        {
+            let mut hash = blake3::Hasher::new_derive_key("mlcls image cache: pixels");
+            let checksum = hash.update(&record[..CHECKSUM.start]).update(pixels).finalize();
+            if record[CHECKSUM] == *checksum.as_bytes() {
+                record[CHECKSUM].fill(0);
+            }
         }
-        let side = |at| header[at..][..4].iter().rev().fold(0, |side, byte| side << 8 | usize::from(*byte));
-        let pixels = side(KEY).saturating_mul(side(KEY + 4));
-        at = pixels.saturating_mul(3).saturating_add(at + HEADER);
+        if is_zero(&record[HEADER_CHECKSUM]) {
+            let checksum = blake3::derive_key("mlcls image cache: header", &record[..HEADER_CHECKSUM.start]);
+            record[HEADER_CHECKSUM].copy_from_slice(&checksum[..HEADER_CHECKSUM.len()]);
+        }
+        at = at.saturating_add(len);
     }
 }
 
-/// A picture, its pixels in a batch, and its key in a cache.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// A picture, its pixels in a batch, and its record in a cache.
 struct Scene {
     root: PathBuf,
     items: Arc<[Item]>,
     batch: Batch,
-    key: Vec<u8>,
+    record: Vec<u8>,
 }
 
 impl Scene {
@@ -82,19 +103,19 @@ impl Scene {
         ::image::RgbImage::from_fn(5, 4, pixel).save(&image).expect("a temporary image can be written");
         let items = [Item { id: "a".into(), image, states: vec![LabelState::Present] }].into();
         let batch = load(&items, None);
-        let mut scene = Self { root, items, batch, key: vec![] };
+        let mut scene = Self { root, items, batch, record: vec![] };
 
         let path = scene.root.join("sound.cache");
         let _ = fs::remove_file(&path);
         let cache = FileCache::open(&path, LIMIT).expect("there is no such file yet");
         assert_eq!(scene.batch(&cache), scene.batch);
         let sound = fs::read(path).expect("the cache is there");
-        scene.key = sound[MAGIC..][..KEY].to_vec();
+        scene.record = sound[MAGIC..].to_vec();
         // The layout is as it is here, too.
         let mut same = sound.clone();
-        same[MAGIC..][..KEY].fill(0);
-        same[MAGIC..][CHECKED..HEADER].fill(0);
-        complete(&mut same, &scene.key);
+        same[MAGIC..][KEY].fill(0);
+        same[MAGIC..][HEADER_CHECKSUM].fill(0);
+        complete(&mut same, &scene.record);
         assert_eq!(same, sound);
         scene
     }
