@@ -14,9 +14,11 @@ const LABELS: [&str; 3] = ["cat", "cow", "dog"];
 /// The images, each with its states: `+` present, `-` absent, `?` unknown. Of `d` nothing is known.
 const IMAGES: [(&str, &str); 5] = [("a", "+?-"), ("b", "-+?"), ("c", "?-+"), ("d", "???"), ("e", "+--")];
 
-/// The forms of annotation that can hold unknown labels, each with what writes the images' states in it. (A folder per label is the
-/// one form that cannot.)
-const FORMS: [(&str, fn(&Path)); 9] = [
+/// A form of annotation, and what writes the images' states in it.
+type Form = (&'static str, fn(&Path));
+
+/// The forms that can hold unknown labels. (A folder per label is the one that cannot.)
+const FORMS: [Form; 9] = [
     ("CSV, nothing", |root| table(root, "train.csv", "image,", ["1", "0", ""])),
     ("CSV, -1", |root| table(root, "train.csv", "image,", ["1", "0", "-1"])),
     ("TSV, ?", |root| table(root, "train.tsv", "image\t", ["yes", "no", "?"])),
