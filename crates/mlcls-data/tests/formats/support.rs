@@ -33,6 +33,16 @@ impl Dir {
         self
     }
 
+    /// Writes a small image, in the format that the ending says.
+    pub fn photo(&self, path: &str) -> &Self {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::from_fn(8, 6, |x, y| image::Rgb([30 * x as u8, 40 * y as u8, 90]))
+            .save(path)
+            .unwrap();
+        self
+    }
+
     pub fn folder(&self, path: &str) -> &Self {
         fs::create_dir_all(self.path().join(path)).unwrap();
         self
