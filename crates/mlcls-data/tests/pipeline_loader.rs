@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const SIZE: u32 = 24;
 
-/// A folder of noise in PNG files of various sizes, and its items with three labels.
+/// A folder of noise in PNG and JPEG files of various sizes, and its items with three labels.
 fn folder(images: usize) -> (TempDir, Arc<[Item]>) {
     use LabelState::{Absent, Present, Unknown};
     let folder = tempfile::tempdir().unwrap();
@@ -23,7 +23,7 @@ fn folder(images: usize) -> (TempDir, Arc<[Item]>) {
         let (width, height) = (20 + (i as u32 * 7) % 30, 16 + (i as u32 * 11) % 40);
         let mut data = vec![0; (width * height * 3) as usize];
         rng.fill_bytes(&mut data);
-        let path = folder.path().join(format!("{i:02}.png"));
+        let path = folder.path().join(format!("{i:02}.{}", if i % 4 == 1 { "jpg" } else { "png" }));
         image::RgbImage::from_raw(width, height, data).unwrap().save(&path).unwrap();
         let states = vec![[Absent, Present, Unknown][i % 3], Present, [Unknown, Absent][i % 2]];
         Item { id: i.to_string(), image: path, states }
@@ -64,10 +64,11 @@ fn batches_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn batches_do_not_depend_on_the_cache() {
     let (files, items) = folder(12);
-    for source in [SourceSize::Squash, SourceSize::ShortSide(16), SourceSize::Original] {
+    let sources = [SourceSize::Squash, SourceSize::ShortSide(16), SourceSize::Original];
+    let recipes = ["plateau", "crop_flip", "table"];
+    for (source, recipe) in sources.into_iter().flat_map(|source| recipes.map(|recipe| (source, recipe))) {
         let run = |cache_bytes| {
-            let loader =
-                Loader::new(items.clone(), LoaderOptions { cache_bytes, source, ..options("plateau") });
+            let loader = Loader::new(items.clone(), LoaderOptions { cache_bytes, source, ..options(recipe) });
             let epochs = [epoch(&loader, 0), epoch(&loader, 1)];
             assert!(loader.cached_bytes() <= cache_bytes);
             (epochs, loader)

@@ -35,7 +35,11 @@ pub struct RandomCrop {
 impl RandomCrop {
     /// Draws a window of `image`. It lies inside the image and is at least 1 x 1.
     pub fn draw(&self, image: &Rgb, rng: &mut impl Rng) -> Window {
-        let (width, height) = (image.width(), image.height());
+        self.draw_within(image.width(), image.height(), rng)
+    }
+
+    /// The same from the sides of an image, 1 or more.
+    pub(crate) fn draw_within(&self, width: u32, height: u32, rng: &mut impl Rng) -> Window {
         let attempt = |_| match self.style {
             CropStyle::Efficientnet => efficientnet_sides(width, height, self.area, rng),
             CropStyle::Torchvision => torchvision_sides(width, height, self.area, rng),

@@ -163,27 +163,48 @@ impl AugmentRecipe {
     /// A random crop resizes its window to this size. The first of any other kind, or the end of the list, finds
     /// the whole image resized to it.
     pub fn apply(&self, source: &Rgb, size: u32, method: Resize, rng: &mut impl Rng) -> Rgb {
+        let window = self.first_crop(size).map_or(source.window(), |crop| crop.draw(source, rng));
+        self.apply_to(source, window, size, method, rng)
+    }
+
+    /// The crop that the list begins with, if it begins with one.
+    pub(crate) fn first_crop(&self, size: u32) -> Option<RandomCrop> {
+        self.0.first().and_then(|first| first.crop(size))
+    }
+
+    /// [`apply`](Self::apply) from where the window of the first crop, or the whole image, is known.
+    pub(crate) fn apply_to(
+        &self,
+        source: &Rgb,
+        window: Window,
+        size: u32,
+        method: Resize,
+        rng: &mut impl Rng,
+    ) -> Rgb {
         let resized = |image: &Rgb, window: Window| {
             let mut out = Rgb::black(size, size);
             resize_into(image, window, out.width(), out.height(), method, out.data_mut());
             out
         };
-        let mut image: Option<Rgb> = None;
-        for augment in &self.0 {
-            if let Augment::RandomCrop { style, area } = *augment {
-                let from = image.as_ref().unwrap_or(source);
-                let window = RandomCrop { style, area, size }.draw(from, rng);
-                image = Some(resized(from, window));
-            } else {
-                let whole = image.get_or_insert_with(|| resized(source, source.window()));
-                augment.apply_in_place(whole, rng);
+        let mut image = resized(source, window);
+        for augment in self.0.iter().skip(usize::from(self.first_crop(size).is_some())) {
+            match augment.crop(size) {
+                Some(crop) => image = resized(&image, crop.draw(&image, rng)),
+                None => augment.apply_in_place(&mut image, rng),
             }
         }
-        image.unwrap_or_else(|| resized(source, source.window()))
+        image
     }
 }
 
 impl Augment {
+    fn crop(&self, size: u32) -> Option<RandomCrop> {
+        match *self {
+            Self::RandomCrop { style, area } => Some(RandomCrop { style, area, size }),
+            _ => None,
+        }
+    }
+
     /// What keeps the size. A random crop does not, and is left to [`AugmentRecipe::apply`].
     fn apply_in_place(&self, image: &mut Rgb, rng: &mut impl Rng) {
         match *self {

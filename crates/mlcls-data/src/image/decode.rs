@@ -8,7 +8,8 @@ use image::error::ImageError as Codec;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-use super::{ImageError, ImageProblem, Rgb, jpeg};
+use super::jpeg::Jpeg;
+use super::{ImageError, ImageProblem, Rgb, Window};
 
 /// The most pixels that a file may hold: 2^27, about 134 million. Checked in the header, before the pixels
 /// are allocated, so that a small file cannot claim all memory.
@@ -63,10 +64,12 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
 pub fn decode_for(bytes: &[u8], side: Option<u32>) -> Result<Rgb, ImageProblem> {
     guarded(|| {
         let least = side.map(|side| 2 * u64::from(side));
-        if let Some(fast) = jpeg::decode(bytes, least, MAX_PIXELS)
+        if let Some(jpeg) = Jpeg::open(bytes, MAX_PIXELS)
+            && let orientation = orientation(&jpeg)
+            && let Some(fast) = jpeg.decode(least)
             && let Some(image) = RgbImage::from_raw(fast.width, fast.height, fast.rgb)
         {
-            return turned(image.into(), fast.exif.and_then(Orientation::from_exif_chunk));
+            return turned(image.into(), orientation);
         }
         let (mut decoder, format) = open(bytes)?;
         // A damaged EXIF block says nothing about the pixels.
@@ -76,6 +79,43 @@ pub fn decode_for(bytes: &[u8], side: Option<u32>) -> Result<Rgb, ImageProblem> 
             orientation,
         )
     })
+}
+
+/// Decodes of an image, as [`decode`] does, at least the window that `draw` makes of its width and height. Gives what
+/// was decoded, and the window in it. Of a baseline JPEG that is not turned only the window becomes pixels; all of the
+/// file is read, so damage is found wherever it is.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_window(
+    bytes: &[u8],
+    draw: impl FnOnce(u32, u32) -> Window,
+) -> Result<(Rgb, Window), ImageProblem> {
+    guarded(|| {
+        let upright = |jpeg: &Jpeg| matches!(orientation(jpeg), None | Some(Orientation::NoTransforms));
+        let Some(jpeg) = Jpeg::open(bytes, MAX_PIXELS).filter(upright) else {
+            let image = decode_for(bytes, None)?;
+            let window = draw(image.width(), image.height());
+            return Ok((image, window));
+        };
+        let sides = jpeg.sides();
+        let window = draw(sides.0, sides.1);
+        let pixels = jpeg.window(window);
+        if let Some(part) = pixels.and_then(|pixels| Rgb::new(window.width, window.height, pixels)) {
+            let window = part.window();
+            return Ok((part, window));
+        }
+        let image = decode_for(bytes, None)?;
+        if (image.width(), image.height()) == sides {
+            Ok((image, window))
+        } else {
+            Err(ImageProblem::Decode("its header and its pixels have different sizes".into()))
+        }
+    })
+}
+
+fn orientation(jpeg: &Jpeg) -> Option<Orientation> {
+    jpeg.exif().and_then(Orientation::from_exif_chunk)
 }
 
 fn turned(mut image: DynamicImage, orientation: Option<Orientation>) -> Result<Rgb, ImageProblem> {

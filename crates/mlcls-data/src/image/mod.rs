@@ -19,7 +19,7 @@ pub use rgb::{Rgb, Window};
 /// not taken for those of now.
 pub(crate) const PIXELS_VERSION: u32 = 1;
 
-pub(crate) use decode::{check, decode_file_for};
+pub(crate) use decode::{check, decode_file_for, decode_window};
 pub(crate) use header::image_size;
 pub(crate) use resize::resize_into;
 

@@ -12,9 +12,9 @@ pub use batches::Batches;
 pub use file_cache::{FileCache, FileCacheError};
 pub use source_size::{InvalidSourceSize, SourceSize};
 
-use crate::augment::{AugmentRecipe, sample_rng};
+use crate::augment::{AugmentRecipe, RandomCrop, sample_rng};
 use crate::dataset::{Item, LabelState};
-use crate::image::{ImageError, ImageProblem, Resize, Rgb, decode_file_for, decode_for};
+use crate::image::{ImageError, ImageProblem, Resize, Rgb, decode_file_for, decode_for, decode_window};
 use cache::Cache;
 use file_cache::{Key, key};
 
@@ -210,6 +210,16 @@ impl Shared {
     fn load_sample(&self, epoch: u64, sample: usize, out: &mut [u8]) -> Result<(), ImageError> {
         let LoaderOptions { size, repeats, seed, ref augment, resize, .. } = self.options;
         let index = sample / repeats;
+        let mut rng = sample_rng(seed, epoch, sample as u64);
+        if let Some(crop) = self.crop_from_file() {
+            let path = &self.items[index].image;
+            let failed = |problem| ImageError { path: path.clone(), problem };
+            let bytes = std::fs::read(path).map_err(|error| failed(ImageProblem::Read(error)))?;
+            let draw = |width, height| crop.draw_within(width, height, &mut rng);
+            let (image, window) = decode_window(&bytes, draw).map_err(failed)?;
+            out.copy_from_slice(augment.apply_to(&image, window, size, resize, &mut rng).data());
+            return Ok(());
+        }
         let fresh;
         let image = match self.cache.get(index) {
             Some(image) => image,
@@ -219,9 +229,15 @@ impl Shared {
                 &fresh
             }
         };
-        let mut rng = sample_rng(seed, epoch, sample as u64);
         out.copy_from_slice(augment.apply(image, size, resize, &mut rng).data());
         Ok(())
+    }
+
+    /// The crop that augmentation begins with, where it is one of the original and nothing else needs all of that.
+    fn crop_from_file(&self) -> Option<RandomCrop> {
+        let LoaderOptions { size, source, cache_bytes, ref augment, .. } = self.options;
+        let alone = source == SourceSize::Original && cache_bytes == 0 && self.file_cache.is_none();
+        augment.first_crop(size).filter(|_| alone)
     }
 
     /// An image as augmentation starts from it, from the file cache or from its file.

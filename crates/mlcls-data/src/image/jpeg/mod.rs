@@ -25,37 +25,59 @@ mod upsample;
 
 use multiversion::multiversion;
 
+use super::Window;
 use super::avx2::avx2;
+use header::Header;
 use picture::Picture;
 
 /// Samples per side of a stored block.
 const BLOCK: usize = 8;
 
+/// A JPEG that this decoder knows, as far as its header shows.
+#[derive(Debug)]
+pub(super) struct Jpeg<'a>(Header<'a>);
+
 /// A decoded picture, as it is stored.
 #[derive(Debug)]
-pub(super) struct Decoded<'a> {
+pub(super) struct Decoded {
     pub width: u32,
     pub height: u32,
     /// R G B per pixel, rows from the top.
     pub rgb: Vec<u8>,
-    /// The EXIF block, from its byte-order mark.
-    pub exif: Option<&'a [u8]>,
 }
 
-/// Decodes a JPEG of at most `limit` pixels: at the smallest of 1/8, 2/8, 3/8 and 4/8 of which both sides have
-/// `least` pixels, else, or without `least`, at full size. `None` for what this decoder does not know.
-pub(super) fn decode(bytes: &[u8], least: Option<u64>, limit: u64) -> Option<Decoded<'_>> {
-    let header = header::read(bytes)?;
-    let (width, height) = (header.width, header.height);
-    if width as u64 * height as u64 > limit {
-        return None;
+impl<'a> Jpeg<'a> {
+    /// Reads the header of a JPEG of at most `limit` pixels. `None` for what this decoder does not know.
+    pub(super) fn open(bytes: &'a [u8], limit: u64) -> Option<Self> {
+        let header = header::read(bytes)?;
+        (header.width as u64 * header.height as u64 <= limit).then_some(Self(header))
     }
-    let enough =
-        |&eighths: &usize| least.is_some_and(|least| scaled(width.min(height), eighths) as u64 >= least);
-    let eighths = (1..=4).find(enough).unwrap_or(BLOCK);
-    let exif = header.exif;
-    let rgb = pixels(Picture::new(header, eighths, avx2())?)?;
-    Some(Decoded { width: scaled(width, eighths) as u32, height: scaled(height, eighths) as u32, rgb, exif })
+
+    /// Width and height as they are stored.
+    pub(super) fn sides(&self) -> (u32, u32) {
+        (self.0.width as u32, self.0.height as u32)
+    }
+
+    /// The EXIF block, from its byte-order mark.
+    pub(super) fn exif(&self) -> Option<&'a [u8]> {
+        self.0.exif
+    }
+
+    /// The picture at the smallest of 1/8, 2/8, 3/8 and 4/8 of which both sides have `least` pixels, else, or
+    /// without `least`, at full size. `None` for damaged data.
+    pub(super) fn decode(self, least: Option<u64>) -> Option<Decoded> {
+        let (width, height) = (self.0.width, self.0.height);
+        let enough =
+            |&eighths: &usize| least.is_some_and(|least| scaled(width.min(height), eighths) as u64 >= least);
+        let eighths = (1..=4).find(enough).unwrap_or(BLOCK);
+        let rgb = pixels(Picture::new(self.0, eighths, None, avx2())?)?;
+        Some(Decoded { width: scaled(width, eighths) as u32, height: scaled(height, eighths) as u32, rgb })
+    }
+
+    /// A window of the picture at full size, as pixels. `None` for damaged data, wherever the damage is.
+    pub(super) fn window(self, window: Window) -> Option<Vec<u8>> {
+        pixels(Picture::new(self.0, BLOCK, Some(window), avx2())?)
+    }
 }
 
 /// The loops of [`Picture::decode`], compiled for the vectors of several processors.

@@ -1,20 +1,27 @@
 //! From the bits of a scan to pixels, a row of MCUs at a time.
 
+use std::ops::Range;
+
 use super::bits::{Bits, Intervals};
 use super::header::{Component, Header};
 use super::idct::Transform;
 use super::plane::Plane;
 use super::upsample::Upsample;
 use super::{BLOCK, block, colour, scaled};
+use crate::image::Window;
 use crate::image::avx2::Avx2;
+
+/// Samples around a window that interpolation reads.
+const REACH: usize = 2;
 
 /// A picture about to be decoded.
 #[derive(Debug)]
 pub(super) struct Picture {
-    width: usize,
-    height: usize,
+    window: Window,
     /// MCUs per row, and rows of them.
     mcus: (usize, usize),
+    /// Those that the window needs, in both directions.
+    needed: [Range<usize>; 2],
     channels: Vec<Channel>,
     upsample: Upsample,
     intervals: Intervals,
@@ -33,8 +40,14 @@ struct Channel {
 }
 
 impl Picture {
-    /// Gets ready for sides of `eighths` / 8 of the stored ones. `None` for what this decoder does not know.
-    pub(super) fn new(header: Header<'_>, eighths: usize, simd: Option<Avx2>) -> Option<Self> {
+    /// Gets ready for sides of `eighths` / 8 of the stored ones, and a window of that or all of it. `None` for what this
+    /// decoder does not know, and for a window that does not fit.
+    pub(super) fn new(
+        header: Header<'_>,
+        eighths: usize,
+        window: Option<Window>,
+        simd: Option<Avx2>,
+    ) -> Option<Self> {
         let luma = header.components.first()?;
         let (across, down) = (luma.horizontal, luma.vertical);
         let mcus = (header.width.div_ceil(BLOCK * across), header.height.div_ceil(BLOCK * down));
@@ -46,6 +59,15 @@ impl Picture {
         }
         let full = eighths == BLOCK;
         let (width, height) = (scaled(header.width, eighths), scaled(header.height, eighths));
+        let window = window.unwrap_or(Window { x: 0, y: 0, width: width as u32, height: height as u32 });
+        let [columns, rows] = ranges(window);
+        if columns.is_empty() || rows.is_empty() || columns.end > width || rows.end > height {
+            return None;
+        }
+        let needed = [(&columns, across), (&rows, down)].map(|(range, blocks)| {
+            let side = eighths * blocks;
+            range.start.saturating_sub(REACH) / side..(range.end + REACH).div_ceil(side)
+        });
         let upsample = Upsample { horizontal: full && across == 2, vertical: full && down == 2 };
         if upsample.horizontal && width <= 4 {
             return None; // libjpeg does not interpolate rows of one or two samples.
@@ -53,30 +75,37 @@ impl Picture {
         let channel = |component: Component| {
             // How often the component's samples fit into those of the luma.
             let (dx, dy) = (across / component.horizontal, down / component.vertical);
-            let (columns, rows, samples) = if full {
-                (BLOCK, BLOCK, (width.div_ceil(dx), height.div_ceil(dy)))
+            let (side, samples, height) = if full {
+                let samples = if dx == 2 {
+                    // With the neighbours that interpolation needs.
+                    (columns.start / 2).saturating_sub(1)
+                        ..(columns.end.div_ceil(2) + 1).min(width.div_ceil(2))
+                } else {
+                    columns.clone()
+                };
+                ((BLOCK, BLOCK), samples, height.div_ceil(dy))
             } else {
-                (eighths * dx, eighths * dy, (width, height))
+                ((eighths * dx, eighths * dy), columns.clone(), height)
             };
-            let padded = mcus.0 * component.horizontal * columns;
-            let plane = Plane::new(samples, padded, component.vertical * rows);
-            let transform = Transform::new(columns, rows, component.quantisation, simd);
+            let padded = mcus.0 * component.horizontal * side.0;
+            let plane = Plane::new(samples, height, padded, component.vertical * side.1);
+            let transform = Transform::new(side.0, side.1, component.quantisation, simd);
             Channel { component, transform, plane, mean: 0 }
         };
         let channels = header.components.into_iter().map(channel).collect();
-        Some(Self { width, height, mcus, channels, upsample, intervals, interval })
+        Some(Self { window, mcus, needed, channels, upsample, intervals, interval })
     }
 
     /// RGB pixels; `None` for damaged data. All that it calls is inlined, so that a caller that is compiled for the
     /// processor's vectors makes use of them everywhere.
     #[inline(always)]
     pub(super) fn decode(self) -> Option<Vec<u8>> {
-        let Self { width, height, mcus, mut channels, upsample, intervals, interval } = self;
-        let mut rows = Rows::new(width, height, upsample);
+        let Self { window, mcus, needed, mut channels, upsample, intervals, interval } = self;
+        let mut rows = Rows::new(window, upsample);
         let mut intervals = intervals.iter();
         let mut bits = intervals.next()?;
         let mut left = interval;
-        for mcu_row in 1..=mcus.1 {
+        for mcu_row in 0..mcus.1 {
             for mcu in 0..mcus.0 {
                 if left == 0 {
                     if bits.is_overrun() {
@@ -87,14 +116,16 @@ impl Picture {
                     channels.iter_mut().for_each(|channel| channel.mean = 0);
                 }
                 left -= 1;
+                // All of the scan is read, so that damage outside of the window is noticed too.
+                let needed = needed[0].contains(&mcu) && needed[1].contains(&mcu_row);
                 for channel in &mut channels {
-                    channel.read(mcu, &mut bits)?;
+                    channel.read(mcu, needed, &mut bits)?;
                 }
             }
             if bits.is_overrun() {
                 return None;
             }
-            rows.write(&channels, mcu_row == mcus.1);
+            rows.write(&channels, mcu_row + 1 == mcus.1);
             channels.iter_mut().for_each(|channel| channel.plane.advance());
         }
         Some(rows.pixels)
@@ -102,59 +133,74 @@ impl Picture {
 }
 
 impl Channel {
-    /// Reads the component's blocks of an MCU.
+    /// Reads the component's blocks of an MCU, and makes samples of them where they are needed.
     #[inline(always)]
-    fn read(&mut self, mcu: usize, bits: &mut Bits) -> Option<()> {
+    fn read(&mut self, mcu: usize, needed: bool, bits: &mut Bits) -> Option<()> {
         let (across, down) = (self.component.horizontal, self.component.vertical);
         for y in 0..down {
             for x in 0..across {
                 let mut coefficients = [0; 72];
                 let last = block::read(bits, &self.component, &mut self.mean, &mut coefficients)?;
-                let Transform { columns, rows, .. } = self.transform;
-                let (stride, out) = self.plane.at((mcu * across + x) * columns, y * rows);
-                self.transform.apply(&coefficients, last, out, stride);
+                if needed {
+                    let Transform { columns, rows, .. } = self.transform;
+                    let (stride, out) = self.plane.at((mcu * across + x) * columns, y * rows);
+                    self.transform.apply(&coefficients, last, out, stride);
+                }
             }
         }
         Some(())
     }
 }
 
+/// A window's columns and rows.
+fn ranges(window: Window) -> [Range<usize>; 2] {
+    [(window.x, window.width), (window.y, window.height)]
+        .map(|(start, len)| start as usize..start as usize + len as usize)
+}
+
 /// The pixels, and what is needed to make rows of them.
 struct Rows {
     pixels: Vec<u8>,
     width: usize,
-    height: usize,
+    /// The next row, and the one behind the last.
+    left: Range<usize>,
+    /// The window's first row.
+    first: usize,
     upsample: Upsample,
-    /// Rows that are done.
-    done: usize,
-    /// A row of Cb and one of Cr, at the picture's resolution.
+    /// A row of Cb and one of Cr, at the picture's resolution, and where the window begins in them.
     chroma: [Vec<u8>; 2],
+    start: usize,
     sums: Vec<u16>,
 }
 
 impl Rows {
-    fn new(width: usize, height: usize, upsample: Upsample) -> Self {
-        let chroma = || vec![0; width + 1];
+    fn new(window: Window, upsample: Upsample) -> Self {
+        let [columns, rows] = ranges(window);
+        let width = columns.len();
+        let chroma = || vec![0; width + 2 * REACH + 2];
+        let start =
+            if upsample.horizontal { columns.start - 2 * (columns.start / 2).saturating_sub(1) } else { 0 };
         Self {
-            pixels: vec![0; width * height * 3],
+            pixels: vec![0; width * rows.len() * 3],
             width,
-            height,
+            first: rows.start,
+            left: rows,
             upsample,
-            done: 0,
             chroma: [chroma(), chroma()],
+            start,
             sums: Vec::with_capacity(width + 2),
         }
     }
 
-    /// Writes the rows that the channels' bands complete: all when they are the last.
+    /// Writes the rows of the window that the channels' bands complete: all when they are the last.
     #[inline(always)]
     fn write(&mut self, channels: &[Channel], last: bool) {
         let Some(luma) = channels.first() else { return };
         // The last rows of a band may need the chroma below them.
         let ready = luma.plane.end() - if self.upsample.vertical { 2 } else { 0 };
-        let ready = if last { self.height } else { ready };
-        let out = self.pixels.chunks_exact_mut(3 * self.width).enumerate();
-        for (y, out) in out.take(ready).skip(self.done) {
+        let ready = if last { self.left.end } else { ready.min(self.left.end) };
+        let out = self.pixels.chunks_exact_mut(3 * self.width).skip(self.left.start - self.first);
+        for (y, out) in (self.left.start..ready).zip(out) {
             let luma = luma.plane.row(y);
             match channels {
                 [_, blue, red] => {
@@ -162,11 +208,11 @@ impl Rows {
                         self.upsample.row(&channel.plane, y, &mut self.sums, out);
                     }
                     let [blue, red] = &self.chroma;
-                    colour::to_rgb(luma, blue, red, out);
+                    colour::to_rgb(luma, &blue[self.start..], &red[self.start..], out);
                 }
                 _ => colour::grey_to_rgb(luma, out),
             }
         }
-        self.done = ready;
+        self.left.start = self.left.start.max(ready);
     }
 }

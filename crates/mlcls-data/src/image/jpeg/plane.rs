@@ -1,5 +1,7 @@
 //! The samples of one component, a band at a time.
 
+use std::ops::Range;
+
 /// Rows that the band before leaves behind, for interpolation across the border.
 const KEPT: usize = 2;
 
@@ -12,16 +14,18 @@ pub(super) struct Plane {
     rows: usize,
     /// The picture's row that the band begins with.
     first: usize,
-    /// Samples of the picture per row, and its rows: what is behind them is padding.
-    size: (usize, usize),
+    /// The samples of a row that are wanted.
+    columns: Range<usize>,
+    /// Rows of the picture: what is behind them is padding.
+    height: usize,
 }
 
 impl Plane {
-    /// Bands of `rows` rows for a picture of `size` samples, with room for `padded` samples per row and for the 8
-    /// that a block may write over the border.
-    pub(super) fn new(size: (usize, usize), padded: usize, rows: usize) -> Self {
+    /// Bands of `rows` rows for a picture of `height` rows of which `columns` are wanted, with room for `padded` samples
+    /// per row and for the 8 that a block may write over the border.
+    pub(super) fn new(columns: Range<usize>, height: usize, padded: usize, rows: usize) -> Self {
         let stride = padded + 8;
-        Self { samples: vec![0; (KEPT + rows) * stride], stride, rows, first: 0, size }
+        Self { samples: vec![0; (KEPT + rows) * stride], stride, rows, first: 0, columns, height }
     }
 
     /// The stride, and the band from sample `x` of row `y` of it on.
@@ -35,13 +39,12 @@ impl Plane {
         self.first + self.rows
     }
 
-    /// Row `y` of the picture, which must be in the band or one of the two rows before it. Behind the last row of
+    /// What is wanted of row `y` of the picture, which must be in the band or one of the two rows before it. Behind the last row of
     /// the picture comes the last row again.
     #[inline(always)]
     pub(super) fn row(&self, y: usize) -> &[u8] {
-        let (width, height) = self.size;
-        let y = KEPT + y.min(height - 1) - self.first;
-        &self.samples[y * self.stride..][..width]
+        let y = KEPT + y.min(self.height - 1) - self.first;
+        &self.samples[y * self.stride..][self.columns.clone()]
     }
 
     /// Goes on to the next band.

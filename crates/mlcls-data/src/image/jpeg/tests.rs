@@ -5,7 +5,8 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 
 use super::picture::Picture;
-use super::{Decoded, decode, header};
+use super::{Decoded, Jpeg, header};
+use crate::image::Window;
 
 const LIMIT: u64 = 1 << 27;
 
@@ -40,7 +41,11 @@ fn cases() -> Vec<Case> {
     list.into_iter().map(case).collect()
 }
 
-fn full(file: &[u8]) -> Option<Decoded<'_>> {
+fn decode(file: &[u8], least: Option<u64>, limit: u64) -> Option<Decoded> {
+    Jpeg::open(file, limit)?.decode(least)
+}
+
+fn full(file: &[u8]) -> Option<Decoded> {
     decode(file, None, LIMIT)
 }
 
@@ -71,9 +76,37 @@ fn pixels_do_not_depend_on_the_processor() {
     for case in cases().iter().filter(|case| case.baseline) {
         for (eighths, least) in [(8, None), (1, Some(0))] {
             let header = header::read(&case.file).unwrap();
-            let plain = Picture::new(header, eighths, None).unwrap().decode().unwrap();
+            let plain = Picture::new(header, eighths, None, None).unwrap().decode().unwrap();
             assert!(plain == decode(&case.file, least, LIMIT).unwrap().rgb, "{}", case.name);
         }
+    }
+}
+
+/// Every window of the small files would take long: corners, borders, single pixels, and many at random.
+#[test]
+fn a_window_has_the_pixels_of_the_whole() {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    for case in cases().iter().filter(|case| case.baseline) {
+        let whole = full(&case.file).unwrap();
+        for round in 0..40 {
+            let mut range = |side: u32| {
+                let len = match round % 4 {
+                    0 => 1,
+                    1 => side,
+                    _ => rng.random_range(1..=side),
+                };
+                (rng.random_range(0..=side - len), len)
+            };
+            let ((x, width), (y, height)) = (range(case.width), range(case.height));
+            let window = Window { x, y, width, height };
+            let rows = whole.rgb.chunks_exact(3 * case.width as usize).skip(y as usize).take(height as usize);
+            let expected: Vec<u8> =
+                rows.flat_map(|row| &row[3 * x as usize..3 * (x + width) as usize]).copied().collect();
+            let found = Jpeg::open(&case.file, LIMIT).unwrap().window(window).unwrap();
+            assert!(found == expected, "{} {} x {}: {window:?}", case.name, case.width, case.height);
+        }
+        let outside = Window { x: 1, y: 0, width: case.width, height: 1 };
+        assert!(Jpeg::open(&case.file, LIMIT).unwrap().window(outside).is_none());
     }
 }
 
