@@ -117,6 +117,9 @@ fn splits_that_do_not_fit_are_named() {
     let annotations = Path::new(&data).join("annotations");
     let test = ["eval", &demo().best(), &data, "--split", "tset"].map(str::to_owned);
     contains(&message(test), &["tset", "did you mean `test`"]);
+    fs::remove_file(annotations.join("test.json")).unwrap();
+    let no_test = message(["eval", &demo().best(), &data]);
+    contains(&no_test, &[&data, "there is no split `test`", "--split train or --split val"]);
 
     let val = fs::read_to_string(annotations.join("val.json")).unwrap();
     fs::write(annotations.join("val.json"), val.replace("\"star\"", "\"pyramid\"")).unwrap();

@@ -90,6 +90,55 @@ fn eval_finds_what_training_reported() {
     }
 }
 
+/// A data set that somebody was sent to be evaluated is often not divided, or consists of one split.
+#[test]
+fn eval_takes_the_only_split_whatever_it_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let best = dir.path().join("best.safetensors");
+    fs::copy(demo().best(), &best).unwrap();
+    let eval = |data: &Path, more: &[&str]| {
+        let fixed = ["eval", best.to_str().unwrap(), data.to_str().unwrap(), "--json"];
+        let done = mlcls(fixed.iter().chain(more)).ok();
+        let mut report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+        (report["split"].take(), report["report"].take())
+    };
+    let all_splits = Path::new(&demo().root).join("data");
+    let (_, expected) = eval(&all_splits, &["--split", "val"]);
+
+    let val: serde_json::Value =
+        serde_json::from_slice(&fs::read(all_splits.join("annotations/val.json")).unwrap()).unwrap();
+    let labels: Vec<&str> = val["categories"]["label"]["labels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| label["name"].as_str().unwrap())
+        .collect();
+    let mut table = format!("image,{}\n", labels.join(","));
+    let one_split = dir.path().join("one_split");
+    fs::create_dir_all(one_split.join("annotations")).unwrap();
+    fs::create_dir_all(one_split.join("images")).unwrap();
+    fs::copy(all_splits.join("annotations/val.json"), one_split.join("annotations/val.json")).unwrap();
+    for item in val["items"].as_array().unwrap() {
+        let name = item["image"]["path"].as_str().unwrap();
+        fs::copy(all_splits.join("images/val").join(name), one_split.join("images").join(name)).unwrap();
+        let mut cells = vec!["0"; labels.len()];
+        for annotation in item["annotations"].as_array().unwrap() {
+            cells[annotation["label_id"].as_u64().unwrap() as usize] = "1";
+        }
+        table += &format!("{name},{}\n", cells.join(","));
+    }
+    assert_eq!(eval(&one_split, &[]), ("val".into(), expected.clone()));
+    assert!(dir.path().join("best.val.json").is_file());
+
+    let undivided = dir.path().join("undivided");
+    fs::rename(one_split.join("images"), &undivided).unwrap();
+    fs::write(undivided.join("labels.csv"), table).unwrap();
+    for data in [undivided.clone(), undivided.join("labels.csv")] {
+        assert_eq!(eval(&data, &[]), ("all".into(), expected.clone()));
+    }
+    assert!(dir.path().join("best.all.csv").is_file());
+}
+
 #[test]
 fn the_average_is_a_checkpoint_of_its_own() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mlcls_data::{Dataset, ReadOptions};
 use mlcls_metrics::Definition;
 use mlcls_train::{Checkpoint, EvalOptions, Evaluation, RunDir, evaluate_checkpoint};
@@ -55,10 +55,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
     let dataset = Dataset::open(&args.data, &options)?;
     let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
-    let split = args.split.as_deref().unwrap_or(match dataset.splits.as_slice() {
-        [only] => &only.name,
-        _ => "test",
-    });
+    let split = match &args.split {
+        Some(split) => split,
+        None => default_split(&dataset)?,
+    };
     let report = EvalReport::of(&path, &dataset, split, &options)?;
     report.save()?;
     let mut out = stdout().lock();
@@ -68,6 +68,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         _ => write!(out, "{}", report.text()?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The test split, or the only one, which may be called `all`.
+fn default_split(dataset: &Dataset) -> Result<&str> {
+    let names: Vec<&str> = dataset.splits.iter().map(|split| split.name.as_str()).collect();
+    match names.as_slice() {
+        [only] => Ok(only),
+        _ if names.contains(&"test") => Ok("test"),
+        _ => bail!(
+            "{}: there is no split `test`; say which one to evaluate: --split {}",
+            dataset.root.display(),
+            names.join(" or --split ")
+        ),
+    }
 }
 
 /// A checkpoint file: the one given, or the best one of a run folder.
