@@ -101,9 +101,9 @@ fn the_smoke_bench_fills_the_table() {
     let map = |place: usize| runs[0]["scores"][place]["mAP"].as_f64().unwrap();
     let highest =
         [(1, "mAP"), (1, "ema_mAP"), (2, "mAP"), (2, "ema_mAP")].map(|(line, name)| cell(line, name));
-    assert!((map(0) - highest.into_iter().fold(0.0, f64::max)).abs() < 1e-5, "best {}", map(0));
-    assert!((map(2) - cell(2, "mAP")).abs() < 1e-5, "last {}", map(2));
-    assert!((map(4) - cell(2, "ema_mAP")).abs() < 1e-5, "average {}", map(4));
+    assert!((map(0) - highest.into_iter().fold(0.0, f64::max)).abs() < 1e-4, "best {}", map(0));
+    assert!((map(2) - cell(2, "mAP")).abs() < 1e-4, "last {}", map(2));
+    assert!((map(4) - cell(2, "ema_mAP")).abs() < 1e-4, "average {}", map(4));
     assert!((map(0) - map(1)).abs() > 1e-5, "difficult objects make no difference");
 
     let table = table(work);
@@ -115,20 +115,27 @@ fn the_smoke_bench_fills_the_table() {
     assert!(!table.contains(work.to_str().unwrap()), "a private path in\n{table}");
 }
 
+/// Waits until the training that was killed is gone: until then it holds the folder.
+fn wait_for_lock(work: &Path) {
+    let Ok(lock) = fs::File::open(work.join("lock")) else { return };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "something holds the lock");
+        sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn killed_anywhere_and_run_again_it_gives_the_same_table() {
     let dir = tempfile::tempdir().unwrap();
     let work = dir.path().join("work");
-    let began = Instant::now();
-    let _ = whole();
-    let span = began.elapsed().max(Duration::from_secs(8));
-
+    let expected = numbers(whole());
     // The moments of death come from the clock; a failure names them.
     let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
     let mut moments = Vec::new();
     for _ in 0..4 {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        moments.push(span.mul_f64(0.3 * (random >> 40) as f64 / (1u64 << 24) as f64));
+        moments.push(Duration::from_secs(6).mul_f64((random >> 40) as f64 / (1u64 << 24) as f64));
     }
     println!("killed after {moments:?}");
     for moment in moments {
@@ -138,9 +145,10 @@ fn killed_anywhere_and_run_again_it_gives_the_same_table() {
         let group = format!("-{}", child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().unwrap();
         child.wait().unwrap();
+        wait_for_lock(&work);
     }
     run(&work, &[]).ok();
-    assert_eq!(numbers(&work), numbers(whole()));
+    assert_eq!(numbers(&work), expected);
 
     let again = run(&work, &[]).ok();
     assert_eq!(again.stdout.matches("finished in an earlier call").count(), 4, "{}", again.stdout);
@@ -177,8 +185,10 @@ fn what_is_missing_leaves_the_other_cells_alone() {
 #[test]
 fn another_plan_does_not_continue_a_run() {
     let dir = tempfile::tempdir().unwrap();
-    let one = ["--datasets", "smoke_coco", "--seeds", "1", "--epochs", "1"];
+    let one = ["--datasets", "smoke_coco", "--seeds", "1", "--epochs", "1", "--set", "data.limit=20"];
     run(dir.path(), &one).ok();
+    // The data of a run are those that it was trained on.
+    assert_eq!(results(dir.path())["runs"][0]["data"]["images"][0], serde_json::json!(["train", 20]));
     let find = Command::new("find").arg(dir.path()).args(["-name", "plan.json"]).output().unwrap().stdout;
     let plan = PathBuf::from(String::from_utf8(find).unwrap().trim());
     let text = fs::read_to_string(&plan).unwrap();

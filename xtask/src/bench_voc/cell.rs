@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,8 +19,8 @@ use serde_json::Value;
 use super::datasets::DataSet;
 use super::mlcls::{Mlcls, Trained};
 use super::places::Places;
-use super::record::{CellKey, DataCard, Record, Score, WeightsCard};
-use crate::{machine, shell, venv};
+use super::record::{CellKey, DataCard, Record, WeightsCard};
+use crate::shell;
 
 /// A data set that is ready to be trained on.
 #[derive(Debug)]
@@ -58,12 +58,13 @@ pub enum Outcome {
 
 /// What must stay the same from the first step to the last.
 #[derive(Debug, Serialize, Deserialize)]
-struct Plan {
-    command: String,
-    data: String,
-    weights: WeightsCard,
+pub struct Plan {
+    pub command: String,
+    /// The fingerprint of the data set.
+    pub data: String,
+    pub weights: WeightsCard,
     /// Builds of mlcls that took part.
-    commits: Vec<String>,
+    pub commits: Vec<String>,
 }
 
 impl Run<'_> {
@@ -164,133 +165,21 @@ impl Run<'_> {
         }
         self.mlcls.train(&[args, &[json]].concat(), log, show)
     }
-
-    /// Measures every checkpoint in every reading of the annotations.
-    fn evaluate(&self, run: &Path) -> Result<Vec<Score>> {
-        let has = |split: &str| self.data.card.images.iter().any(|(name, _)| name == split);
-        let mut scores = vec![];
-        for checkpoint in ["best", "last", "ema"] {
-            let path = run.join("checkpoints").join(format!("{checkpoint}.safetensors"));
-            if !path.exists() {
-                ensure!(checkpoint == "ema", "the run has no checkpoint `{checkpoint}`"); // not every run has an average
-                continue;
-            }
-            for reading in self.set.readings.iter().filter(|r| has(r.split)) {
-                let mut args: Vec<String> =
-                    ["eval", &text(&path), &text(&self.data.root), "--split", reading.split, "--difficult"]
-                        .map(str::to_owned)
-                        .into();
-                args.extend([reading.difficult.to_owned(), "--json".to_owned()]);
-                if self.key.device != "cpu" {
-                    args.extend(["--device".to_owned(), self.key.device.clone()]);
-                }
-                let found = self.mlcls.json(&args)?;
-                let number = |at: &str| -> Result<f64> {
-                    found
-                        .pointer(at)
-                        .and_then(Value::as_f64)
-                        .with_context(|| format!("`mlcls eval` gave no {at}"))
-                };
-                let percent = |at: &str| Ok::<_, anyhow::Error>(100.0 * number(&format!("/report/{at}"))?);
-                scores.push(Score {
-                    checkpoint: checkpoint.to_owned(),
-                    epoch: number("/epoch")? as usize,
-                    weights: found["weights"].as_str().unwrap_or_default().to_owned(),
-                    split: reading.split.to_owned(),
-                    difficult: reading.difficult.to_owned(),
-                    about: reading.about.to_owned(),
-                    map: percent("mAP")?,
-                    map_a: percent("mAP_A")?,
-                    map_b: percent("mAP_B")?,
-                    map_voc07: percent("mAP_VOC07")?,
-                    cf1: percent("at_threshold/cf1")?,
-                    of1: percent("at_threshold/of1")?,
-                    seconds: number("/seconds")?,
-                });
-            }
-        }
-        Ok(scores)
-    }
-
-    fn record(&self, plan: Plan, folder: &Path, scores: Vec<Score>) -> Result<Record> {
-        let config = folder.join("run/config.yaml");
-        let config =
-            self.mlcls.json(&["config", "show", "--config", &text(&config), "--json"].map(str::to_owned))?;
-        let rows = read_text(&folder.join("run/metrics.csv"))?;
-        let column = |name: &str| -> Result<Vec<f64>> {
-            let head = rows.lines().next().unwrap_or_default();
-            let place =
-                head.split(',').position(|c| c == name).with_context(|| format!("no column {name}"))?;
-            let cell = |line: &str| line.split(',').nth(place)?.parse().ok();
-            rows.lines()
-                .skip(1)
-                .map(|l| cell(l).with_context(|| format!("metrics.csv: no {name} in {l}")))
-                .collect()
-        };
-        Ok(Record {
-            key: self.key.clone(),
-            seed: self.seed,
-            command: plan.command,
-            commits: plan.commits,
-            machine: machine_of(&self.key.device),
-            data: self.data.card.clone(),
-            weights: plan.weights,
-            epochs: column("epoch")?.last().map_or(0, |epoch| *epoch as usize),
-            epochs_most: config["train"]["epochs"].as_u64().context("`mlcls config show` gave no epochs")?
-                as usize,
-            train_seconds: column("seconds")?.iter().sum(),
-            images_per_second: pace(&read_text(&folder.join("events.jsonl"))?),
-            scores,
-        })
-    }
 }
 
-/// Training images per second by the events of a run, the median over epochs; nothing where no epoch's end was heard.
-fn pace(events: &str) -> Option<f64> {
-    // The last line of a process that was killed is cut off.
-    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ends = events.filter(|e| e["event"] == "step" && e["step"] == e["steps"]);
-    let rates: Vec<f64> = ends.filter_map(|e| e["images_per_second"].as_f64()).collect();
-    (!rates.is_empty()).then(|| venv::median(rates))
-}
-
-/// What computed: the processor, and the GPU's name where it did the work.
-fn machine_of(device: &str) -> String {
-    let gpu = || {
-        let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
-        shell::read(&mut shell::command("nvidia-smi", &query)).unwrap_or_default().trim().to_owned()
-    };
-    if device == "cuda" { format!("{}; {}", gpu(), machine::describe()) } else { machine::describe() }
-}
-
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&read_text(path)?)
         .with_context(|| format!("{} is not what was written", path.display()))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     shell::save(path, &format!("{:#}\n", serde_json::json!(value)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pace_is_the_median_of_whole_epochs() {
-        let step = |step: usize, rate: f64| {
-            format!("{{\"event\":\"step\",\"step\":{step},\"steps\":4,\"images_per_second\":{rate}}}\n")
-        };
-        let events = [step(2, 1.0), step(4, 10.0), step(4, 30.0), step(4, 20.0)].concat() + "{\"event\":\"st";
-        assert_eq!(pace(&events), Some(20.0));
-        assert_eq!(pace(&step(2, 1.0)), None);
-    }
 }

@@ -103,12 +103,16 @@ impl Mlcls {
         let mut child =
             self.command(args)?.stdout(Stdio::piped()).spawn().with_context(|| self.cannot_start())?;
         // Errors are few and at the end, so that the pipe for them does not fill while events are read.
-        let out = child.stdout.take().context("no standard output")?;
-        for line in BufReader::new(out).lines() {
-            let line = line.context("cannot read the events of mlcls")?;
-            writeln!(log, "{line}").context("cannot write the events of mlcls")?;
-            if let Ok(event) = serde_json::from_str(&line) {
-                on_event(&event);
+        let events = child.stdout.take().map(|out| BufReader::new(out).lines());
+        for line in events.into_iter().flatten() {
+            let kept = line.and_then(|line| writeln!(log, "{line}").map(|()| line));
+            match kept {
+                Ok(line) => serde_json::from_str(&line).iter().for_each(&mut on_event),
+                Err(error) => {
+                    child.kill()?; // what nobody listens to must not go on
+                    child.wait()?;
+                    return Err(error).context("cannot keep the events of mlcls");
+                }
             }
         }
         let output = child.wait_with_output()?;
@@ -136,8 +140,9 @@ fn has_cuda_feature() -> Result<bool> {
 /// The error message of a command, without the word `error`; how it ended where it said nothing.
 fn message(stderr: &[u8], status: std::process::ExitStatus) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let text = text.trim();
-    match text.rsplit_once("error: ").map_or(text, |(_, said)| said) {
+    // Warnings may stand before it, and it may quote others' errors.
+    let text = format!("\n{}", text.trim());
+    match text.rsplit_once("\nerror: ").map_or(text.trim(), |(_, said)| said) {
         "" => format!("mlcls ended with {status}"),
         said => said.to_owned(),
     }
@@ -163,7 +168,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let fail = |script: &str| stand_in(dir.path(), script).text(&[]).unwrap_err().to_string();
         assert_eq!(fail("echo 'error: no data' >&2; exit 1"), "no data");
-        assert_eq!(fail("echo 'warning: x' >&2; echo 'error: a\nb' >&2; exit 1"), "a\nb");
+        assert_eq!(
+            fail("echo 'warning: x' >&2; echo 'error: a: request error: b\nc' >&2; exit 1"),
+            "a: request error: b\nc"
+        );
         assert!(fail("exit 3").contains("ended with exit status: 3"));
     }
 

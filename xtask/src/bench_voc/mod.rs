@@ -6,6 +6,7 @@
 mod cell;
 mod datasets;
 mod layout;
+mod measure;
 mod mlcls;
 mod places;
 mod ready;

@@ -90,12 +90,8 @@ pub fn data(mlcls: &Mlcls, places: &Places, set: &DataSet) -> Result<Data> {
     let root = set.prepare(&places.data, &places.work)?;
     let stats = ["data", "stats", &root.to_string_lossy(), "--difficult", set.difficult(), "--json"];
     let stats = mlcls.json(&words(&stats))?;
-    let images: Vec<(String, usize)> = stats["splits"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|split| Some((split["name"].as_str()?.to_owned(), split["images"].as_u64()? as usize)))
-        .collect();
+    let card = DataCard::of(&set.title, &stats).context("`mlcls data stats` gave no counts")?;
+    let images = &card.images;
     let in_words = |images: &mut dyn Iterator<Item = (&str, usize)>| {
         images.map(|(split, n)| format!("{split} {n}")).collect::<Vec<_>>().join(", ")
     };
@@ -108,8 +104,5 @@ pub fn data(mlcls: &Mlcls, places: &Places, set: &DataSet) -> Result<Data> {
         in_words(&mut images.iter().map(|(split, n)| (split.as_str(), *n))),
         set.advice
     );
-    let fingerprint =
-        stats["fingerprint"].as_str().context("`mlcls data stats` gave no fingerprint")?.to_owned();
-    let labels = stats["labels"].as_array().map_or(0, Vec::len);
-    Ok(Data { root, card: DataCard { title: set.title.clone(), fingerprint, labels, images } })
+    Ok(Data { root, card })
 }

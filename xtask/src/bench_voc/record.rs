@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What makes two runs seeds of the same cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,20 @@ pub struct DataCard {
     pub labels: usize,
     /// Images per split.
     pub images: Vec<(String, usize)>,
+}
+
+impl DataCard {
+    /// From the summary that mlcls makes of a data set, as `mlcls data stats` prints and a run's `dataset.json` holds it.
+    pub fn of(title: &str, summary: &Value) -> Option<Self> {
+        let split =
+            |split: &Value| Some((split["name"].as_str()?.to_owned(), split["images"].as_u64()? as usize));
+        Some(Self {
+            title: title.to_owned(),
+            fingerprint: summary["fingerprint"].as_str()?.to_owned(),
+            labels: summary["labels"].as_array()?.len(),
+            images: summary["splits"].as_array()?.iter().map(split).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// The first weights of a run.
