@@ -2,15 +2,17 @@
 //!
 //! The same picture in several label folders is one image with several labels.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
+mod content;
+mod pictures;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
-use super::{READERS, ReadOptions, Reader, check_items, ids_of_paths, is_image_name, usual_split};
-use crate::dataset::{Dataset, Format, Item, LabelState, Split};
+use super::{READERS, ReadOptions, Reader, check_items, usual_split};
+use crate::dataset::{Dataset, Format, LabelState, Split};
 use crate::error::{Error, count, some_of};
+use content::{Content, Kind, kind};
+use pictures::Pictures;
 
 pub(super) const READER: Reader = Reader {
     format: Format::Folders,
@@ -19,35 +21,6 @@ pub(super) const READER: Reader = Reader {
     locate,
     read,
 };
-
-/// What lies directly in a folder, by name, hidden things aside.
-#[derive(Default)]
-struct Content {
-    folders: Vec<(String, PathBuf)>,
-    images: Vec<PathBuf>,
-    /// Files that are no images.
-    others: usize,
-}
-
-impl Content {
-    fn of(folder: &Path) -> Result<Self, Error> {
-        let mut content = Self::default();
-        let mut paths = Vec::new();
-        for entry in folder.read_dir().map_err(Error::read(folder))? {
-            paths.push(entry.map_err(Error::read(folder))?.path());
-        }
-        paths.sort();
-        for path in paths {
-            match path.file_name().and_then(|name| name.to_str()) {
-                Some(name) if name.starts_with('.') => {}
-                Some(name) if path.is_dir() => content.folders.push((name.to_owned(), path)),
-                Some(name) if is_image_name(name) => content.images.push(path),
-                _ => content.others += 1,
-            }
-        }
-        Ok(content)
-    }
-}
 
 /// The folder itself, if its folders speak for nothing else: see [`layout`].
 fn locate(folder: &Path) -> Vec<PathBuf> {
@@ -101,48 +74,6 @@ fn layout(content: &Content) -> Option<Layout> {
 fn called_like_a_split(name: &str) -> bool {
     let word: String = name.chars().take_while(char::is_ascii_alphabetic).collect();
     usual_split(&word).is_some() || word.eq_ignore_ascii_case("trainval")
-}
-
-/// What a folder holds, at any depth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// At least as many images as other files.
-    Images,
-    Empty,
-    Other,
-}
-
-/// Judges by the first folder on the way down that holds files.
-fn kind(folder: &Path) -> Kind {
-    let judge = |content: &Content| match (content.images.len(), content.others) {
-        (0, 0) => None,
-        (images, others) if images >= others => Some(Kind::Images),
-        _ => Some(Kind::Other),
-    };
-    let mut judged = None;
-    let walked = walk(folder, &mut |content| {
-        judged = judge(&content);
-        judged.is_none()
-    });
-    judged.unwrap_or(if walked.is_ok() { Kind::Empty } else { Kind::Other })
-}
-
-/// Shows the content of a folder and of all below it, each real folder once, so that a link to a folder around it
-/// ends. Stops where `visit` says so, with false.
-fn walk(folder: &Path, visit: &mut impl FnMut(Content) -> bool) -> Result<(), Error> {
-    let mut ahead = vec![folder.to_owned()];
-    let mut seen = HashSet::new();
-    while let Some(folder) = ahead.pop() {
-        if seen.insert(folder.canonicalize().map_err(Error::read(&folder))?) {
-            let mut content = Content::of(&folder)?;
-            let folders = std::mem::take(&mut content.folders);
-            ahead.extend(folders.into_iter().rev().map(|(_, folder)| folder));
-            if !visit(content) {
-                break;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Advice where images lie in a folder, and nothing says what they show: one sentence after a space.
@@ -224,81 +155,4 @@ fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
         notes.push(format!("passed over {} no images", count(passed_over, "file that is", "files that are")));
     }
     Ok(Dataset { root: root.to_owned(), format: Format::Folders, labels, splits, notes })
-}
-
-/// The image files of one split.
-struct Pictures {
-    labels: BTreeSet<String>,
-    /// Each with its label, if it lies in the folder of one; by path.
-    files: Vec<(Option<String>, PathBuf)>,
-}
-
-impl Pictures {
-    /// All images below a folder; those that lie in it directly have no label.
-    fn below(folder: &Path, passed_over: &mut usize) -> Result<Self, Error> {
-        let content = Content::of(folder)?;
-        *passed_over += content.others;
-        let mut files: Vec<(Option<String>, PathBuf)> =
-            content.images.into_iter().map(|image| (None, image)).collect();
-        let mut labels = BTreeSet::new();
-        for (label, folder) in content.folders {
-            walk(&folder, &mut |content| {
-                *passed_over += content.others;
-                files.extend(content.images.into_iter().map(|image| (Some(label.clone()), image)));
-                true
-            })?;
-            labels.insert(label);
-        }
-        files.sort_by(|a, b| a.1.cmp(&b.1));
-        Ok(Self { labels, files })
-    }
-
-    /// One item per content, in the order of the first copies. Copies within a folder are counted in `again`.
-    fn items(self, folder: &Path, labels: &[String], again: &mut usize) -> Vec<Item> {
-        let contents = contents(&self.files);
-        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (file, first) in contents.into_iter().enumerate() {
-            groups.entry(first).or_default().push(file);
-        }
-        let relative = |file: usize| {
-            let path = &self.files[file].1;
-            path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
-        };
-        let paths: Vec<String> = groups.keys().map(|first| relative(*first)).collect();
-        let ids = ids_of_paths(paths.iter().map(String::as_str));
-        let items = groups.into_iter().zip(ids).map(|((first, copies), id)| {
-            let shown: BTreeSet<&String> = copies.iter().filter_map(|c| self.files[*c].0.as_ref()).collect();
-            let folders: BTreeSet<&Option<String>> = copies.iter().map(|c| &self.files[*c].0).collect();
-            *again += copies.len() - folders.len();
-            let state = |label| if shown.contains(label) { LabelState::Present } else { LabelState::Absent };
-            let states = labels.iter().map(state).collect();
-            Item { id, image: self.files[first].1.clone(), states }
-        });
-        items.collect()
-    }
-}
-
-/// For each file the number of the first with the same bytes. Only files that share their length are read; those
-/// that are empty or cannot be read are like no other, and left to the check of the images.
-fn contents(files: &[(Option<String>, PathBuf)]) -> Vec<usize> {
-    let length = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let lengths: Vec<u64> = files.par_iter().map(|(_, path)| length(path)).collect();
-    let mut sharing: HashMap<u64, usize> = HashMap::new();
-    for length in &lengths {
-        *sharing.entry(*length).or_default() += 1;
-    }
-    let hashes: Vec<Option<blake3::Hash>> = files
-        .par_iter()
-        .zip(&lengths)
-        .map(|((_, path), length)| {
-            let shared = *length > 0 && sharing[length] > 1;
-            shared.then(|| fs::read(path).ok().map(|bytes| blake3::hash(&bytes))).flatten()
-        })
-        .collect();
-    let mut first: HashMap<blake3::Hash, usize> = HashMap::new();
-    hashes
-        .iter()
-        .enumerate()
-        .map(|(i, hash)| hash.map_or(i, |hash| *first.entry(hash).or_insert(i)))
-        .collect()
 }
