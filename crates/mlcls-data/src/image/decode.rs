@@ -57,7 +57,7 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
 /// images, and photos under four times `side`, come whole, and so does everything without a `side`.
 ///
 /// The factor of 2 leaves a resize to `side` pixels its choice of filter; what a small scale takes away, it would
-/// have averaged or stepped over. The time goes down to the half (`docs/results/decode.md`).
+/// have averaged or stepped over. The time goes down to the half.
 ///
 /// # Errors
 /// As [`decode`].
