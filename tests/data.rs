@@ -128,3 +128,28 @@ fn check_reports_mends_and_sets_the_exit_code() {
     assert!(!ids(&out, "train").contains("scene00000"));
     assert_eq!(json(&["data", "check", &path, "--json"])["errors"], 0);
 }
+
+#[test]
+fn a_hash_tells_whether_anything_has_changed_also_in_an_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy").display().to_string();
+    mlcls(["data", "convert", &demo().data(), &copy]).ok();
+    let hashes = |data: &str| {
+        let stats = json(&["data", "stats", data, "--hash", "--json"]);
+        ["fingerprint", "content_hash"].map(|key| stats[key].as_str().unwrap().to_owned())
+    };
+    let [annotations, everything] = hashes(&demo().data());
+    assert_eq!(everything.len(), 64);
+    assert_eq!(hashes(&copy), [annotations.clone(), everything.clone()]);
+    let text = mlcls(["data", "stats", &copy, "--hash"]).ok().stdout;
+    assert!(text.contains(&format!("\nannotations {annotations}\neverything  {everything}\n")), "{text}");
+
+    let image = Path::new(&copy).join("images/train/scene00000.jpg");
+    let mut bytes = std::fs::read(&image).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    std::fs::write(&image, bytes).unwrap();
+    let [same, other] = hashes(&copy);
+    assert!(same == annotations && other != everything);
+    assert!(json(&["data", "stats", &copy, "--json"]).get("content_hash").is_none());
+}

@@ -60,7 +60,7 @@ pub enum Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Plan {
     pub command: String,
-    /// The fingerprint of the data set.
+    /// The hash of annotations and images.
     pub data: String,
     pub weights: WeightsCard,
     /// Builds of mlcls that took part.
@@ -114,7 +114,7 @@ impl Run<'_> {
         let path = folder.join("plan.json");
         let mut plan = Plan {
             command: self.places.shown(args),
-            data: self.data.card.fingerprint.clone(),
+            data: self.data.card.content.clone(),
             weights: self.weights.card.clone(),
             commits: vec![],
         };

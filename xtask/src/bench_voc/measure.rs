@@ -79,9 +79,13 @@ impl Run<'_> {
             command: plan.command,
             commits: plan.commits,
             machine: machine_of(&self.key.device),
-            // The run's own, since settings may leave out images.
-            data: DataCard::of(&self.data.card.title, &read_json(&folder.join("run/dataset.json"))?)
-                .context("dataset.json gives no counts")?,
+            // The run's own counts, since settings may leave out images.
+            data: DataCard::of(
+                &self.data.card.title,
+                &self.data.card.content,
+                &read_json(&folder.join("run/dataset.json"))?,
+            )
+            .context("dataset.json gives no counts")?,
             weights: plan.weights,
             epochs: column("epoch")?.last().map_or(0, |epoch| *epoch as usize),
             epochs_most: config["train"]["epochs"].as_u64().context("`mlcls config show` gave no epochs")?

@@ -88,9 +88,11 @@ fn advice(mlcls: &Mlcls, model: &str, wanted: &str, said: &str) -> Result<String
 /// A data set in the splits of the table, checked to be the published one; an error says what is missing.
 pub fn data(mlcls: &Mlcls, places: &Places, set: &DataSet) -> Result<Data> {
     let root = set.prepare(&places.data, &places.work)?;
-    let stats = ["data", "stats", &root.to_string_lossy(), "--difficult", set.difficult(), "--json"];
+    let stats =
+        ["data", "stats", &root.to_string_lossy(), "--difficult", set.difficult(), "--hash", "--json"];
     let stats = mlcls.json(&words(&stats))?;
-    let card = DataCard::of(&set.title, &stats).context("`mlcls data stats` gave no counts")?;
+    let content = stats["content_hash"].as_str().context("`mlcls data stats` gave no hash")?;
+    let card = DataCard::of(&set.title, content, &stats).context("`mlcls data stats` gave no counts")?;
     let images = &card.images;
     let in_words = |images: &mut dyn Iterator<Item = (&str, usize)>| {
         images.map(|(split, n)| format!("{split} {n}")).collect::<Vec<_>>().join(", ")

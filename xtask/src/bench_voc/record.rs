@@ -44,7 +44,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataCard {
     pub title: String,
-    /// mlcls' fingerprint: BLAKE3 of labels, splits, ids and label states, as trained on.
+    /// mlcls' hash of everything: annotations and the bytes of all images.
+    pub content: String,
+    /// mlcls' hash of the annotations as trained on: labels, splits, ids and label states.
     pub fingerprint: String,
     pub labels: usize,
     /// Images per split.
@@ -53,11 +55,12 @@ pub struct DataCard {
 
 impl DataCard {
     /// From the summary that mlcls makes of a data set, as `mlcls data stats` prints and a run's `dataset.json` holds it.
-    pub fn of(title: &str, summary: &Value) -> Option<Self> {
+    pub fn of(title: &str, content: &str, summary: &Value) -> Option<Self> {
         let split =
             |split: &Value| Some((split["name"].as_str()?.to_owned(), split["images"].as_u64()? as usize));
         Some(Self {
             title: title.to_owned(),
+            content: content.to_owned(),
             fingerprint: summary["fingerprint"].as_str()?.to_owned(),
             labels: summary["labels"].as_array()?.len(),
             images: summary["splits"].as_array()?.iter().map(split).collect::<Option<_>>()?,
@@ -192,7 +195,8 @@ pub mod testing {
             machine: "2 x processor".to_owned(),
             data: DataCard {
                 title: "PASCAL VOC 2007".to_owned(),
-                fingerprint: "0123456789abcdef".to_owned(),
+                content: "0123456789abcdef".to_owned(),
+                fingerprint: "123456789abcdef0".to_owned(),
                 labels: 20,
                 images: vec![("train".to_owned(), 5011), ("val".to_owned(), 4952)],
             },

@@ -26,8 +26,8 @@ const DEFINITIONS: &str = "\
 - `±` is the sample standard deviation over seeds. images/s is the training pace without validation, median over epochs. `min per
   run` is all epochs with their validation, from the run's own `metrics.csv`, so that interruptions do not count. `cost` is these
   minutes and those of the evaluations, over all seeds: of one GPU, or of all cores of the CPU.
-- `data` is the BLAKE3 hash of labels, splits, ids and label states (`mlcls data stats --json`), not of pixels; `weights` the SHA-256
-  of the file of first weights (`mlcls weights fetch`). Whole hashes are in the JSON.
+- `data` is the BLAKE3 hash of the annotations and of the bytes of all images (`mlcls data stats --hash`), `weights` the SHA-256 of the
+  file of first weights (`mlcls weights fetch`). Whole hashes are in the JSON.
 ";
 
 /// The whole document; `command` is what made the latest of it.
@@ -137,7 +137,7 @@ fn runs(results: &Results) -> String {
             tenths(run.images_per_second),
             format!("{:.1}", run.train_seconds / 60.0),
             run.commits.join(", "),
-            hash(&run.data.fingerprint),
+            hash(&run.data.content),
             match &run.weights.sha256 {
                 Some(sha256) => format!("{} {}", run.weights.name, hash(sha256)),
                 None => run.weights.name.clone(),

@@ -1,5 +1,6 @@
 //! One look at every image file: whether it decodes, its size, what it holds, and which others look the same.
 
+mod content;
 mod duplicates;
 mod fingerprint;
 mod near;

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use mlcls_data::{Quantiles, Stats};
 use mlcls_report::stats_page;
+use serde::Serialize;
 
 use super::source::Source;
+use crate::ui::progress::with_bar;
 use crate::ui::{number, percent, table::Table};
 
 /// Count what a data set holds: labels per image and split, labels that occur together, image sizes.
@@ -22,6 +24,18 @@ pub struct Args {
     /// Write a page with plots; it needs nothing else and opens in any browser.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Read all image files too, and tell a hash of the annotations and one of everything.
+    #[arg(long)]
+    hash: bool,
+}
+
+/// The JSON.
+#[derive(Serialize)]
+struct Printed {
+    #[serde(flatten)]
+    stats: Stats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_hash: Option<String>,
 }
 
 /// Pairs of labels that are printed.
@@ -29,18 +43,26 @@ const PAIRS: usize = 10;
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let stats = args.source.open()?.stats();
+    let dataset = args.source.open()?;
+    let stats = dataset.stats();
+    let content_hash = match args.hash {
+        true => Some(with_bar(|progress| dataset.content_hash(progress))?),
+        false => None,
+    };
     if let Some(file) = &args.html {
         std::fs::write(file, stats_page(&stats))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let mut out = stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &stats)?;
+        serde_json::to_writer_pretty(&mut out, &Printed { stats, content_hash })?;
         writeln!(out)?;
         return Ok(ExitCode::SUCCESS);
     }
     print(&mut out, &stats)?;
+    if let Some(content_hash) = content_hash {
+        writeln!(out, "\nannotations {}\neverything  {content_hash}", stats.summary.fingerprint)?;
+    }
     if let Some(file) = &args.html {
         writeln!(out, "\nplots: {}", file.display())?;
     }
