@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::formats::is_image_name;
+
 /// A data set that cannot be used. The message names the place, what was found, what was expected and, where
 /// there is one, the nearest match.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +146,7 @@ pub enum Error {
         second: PathBuf,
     },
     /// A split without items.
-    #[error("{}: no items; remove the file, or add items to it", file.display())]
+    #[error("{}: no items; remove it, or add items to it", file.display())]
     EmptySplit {
         /// The annotation file or split list.
         file: PathBuf,
@@ -163,8 +165,8 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// Items that a split lists have no annotation.
-    #[error("{}: {} of `{}` without an annotation here: {}", place.display(),
-        count(ids.len(), "item", "items"), list.display(), some_of(ids))]
+    #[error("{}: {} of `{}` without an annotation here: {}{}", place.display(),
+        count(ids.len(), "item", "items"), list.display(), some_of(ids), advice_on_ids(ids))]
     MissingAnnotations {
         /// The folder or file that should hold them.
         place: PathBuf,
@@ -222,6 +224,17 @@ pub(crate) fn shown(text: &str) -> String {
 /// `1 item` or `3 items`.
 pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// What is most likely wrong with ids that nothing is annotated for, if they look it.
+fn advice_on_ids(ids: &[String]) -> &'static str {
+    if ids.iter().all(|id| is_image_name(id)) {
+        "; the list should name images without their ending"
+    } else if ids.iter().all(|id| id.contains(char::is_whitespace)) {
+        "; the list should have nothing but an id in each line"
+    } else {
+        ""
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use mlcls_data::{
-    Dataset, FindingKind, Format, Images, Inspection, Item, LabelState, ReadOptions, Split, WriteFormat,
-    write_dataset,
+    Dataset, FindingKind, Format, Images, Inspection, Item, LabelState, ReadOptions, Severity, Split,
+    WriteFormat, write_dataset,
 };
 
 /// A scene of 8 x 8 patches that no other number gives, `side` pixels wide.
@@ -116,6 +116,21 @@ fn labels_and_places_that_are_odd_are_found() {
     };
     finds(&[LabelWithoutPositives], |d, _| clear(d, 0));
     finds(&[LabelWithoutPositives], |d, _| clear(d, 1));
+    let of = |split: &str, labels: &[usize]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dataset = sound(dir.path());
+        dataset.splits[1].name = split.to_owned();
+        for item in &mut dataset.splits[1].items {
+            labels.iter().for_each(|&label| item.states[label] = LabelState::Absent);
+        }
+        let report = Inspection::new(&dataset, &|_, _| ()).report();
+        report.findings.iter().find(|f| f.kind == LabelWithoutPositives).unwrap().severity
+    };
+    assert_eq!(of("val", &[0]), Severity::Note);
+    assert_eq!(of("val", &[0, 1]), Severity::Error);
+    assert_eq!(of("test", &[0]), Severity::Note);
+    assert_eq!(of("test", &[0, 1]), Severity::Warning);
+    assert_eq!(of("all", &[0]), Severity::Warning);
     finds(&[LabelSpelling], |d, _| d.labels[1] = " CAT".to_owned());
     finds(&[OutsideSplit], |d, root| {
         let inside = root.join("images/train/stray.jpg");

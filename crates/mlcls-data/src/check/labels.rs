@@ -34,15 +34,18 @@ pub(super) fn findings(dataset: &Dataset) -> Vec<Finding> {
 
 fn never_positive(labels: &[String], split: &Split) -> Option<Finding> {
     let never = without_positives(labels, split);
-    let (severity, advice) = match split.name.as_str() {
-        "train" => {
-            (Severity::Warning, "They cannot be learned: add images that show them, or take the labels out.")
-        }
-        "val" if never.len() == labels.len() => (
+    let (severity, advice) = match (split.name.as_str(), never.len() == labels.len()) {
+        // What is not divided yet is trained on once it is.
+        ("train" | "all", _) => (
+            Severity::Warning,
+            "What no image shows cannot be learned: add images that show it, or take the label out.",
+        ),
+        ("val", true) => (
             Severity::Error,
             "No mAP can be computed, so no checkpoint can be chosen: label some images of val.",
         ),
-        _ => (Severity::Note, "They are left out of this split's mAP."),
+        (_, true) => (Severity::Warning, "No mAP can be computed on this split: label some of its images."),
+        _ => (Severity::Note, "The mAP of this split is that of the other labels."),
     };
     let message =
         format!("{} never positive in {}", count(never.len(), "label is", "labels are"), split.name);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Detail, Finding, FindingKind, ItemRef, Severity};
 use crate::dataset::{Dataset, Split};
 use crate::error::count;
+use crate::formats::is_image_name;
 
 pub(super) fn findings(dataset: &Dataset) -> Vec<Finding> {
     let mut findings = outside(dataset);
@@ -75,20 +76,17 @@ fn common_folder(files: &BTreeSet<&Path>) -> Option<PathBuf> {
     common.is_dir().then_some(common)
 }
 
-/// Endings of files that are taken for images.
-const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-
 /// Adds the image files of a folder and of those below it, by name; folders that cannot be listed are passed over.
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = folder.read_dir() else { return };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
-        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         // A link to a folder could lead round in a circle.
         if path.is_dir() && !path.is_symlink() {
             walk(&path, files);
-        } else if ENDINGS.contains(&ending.as_str()) && path.is_file() {
+        } else if path.file_name().and_then(|name| name.to_str()).is_some_and(is_image_name) && path.is_file()
+        {
             files.push(path);
         }
     }

@@ -70,9 +70,20 @@ pub(super) fn not_a_dataset(path: &Path) -> Error {
             names => format!("the folder holds {}", some_of(&names)),
         }
     };
+    if path.is_file() && is_archive(path) {
+        let advice = " It is an archive: unpack it, and give the folder".to_owned();
+        return not_a_dataset_because(path, found, advice);
+    }
     let here = || [incomplete(path), csv::hint(path)].into_iter().flatten().reduce(|a, b| format!("{a}.{b}"));
     let advice = near_by(path).or_else(here).or_else(|| folders::hint(path)).unwrap_or_default();
     not_a_dataset_because(path, found, advice)
+}
+
+/// Whether a file is, by its ending, what data sets are shipped in.
+fn is_archive(path: &Path) -> bool {
+    const ENDINGS: [&str; 9] = ["zip", "tar", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar"];
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
 /// The same error for a folder whose names promised a data set that its files do not hold.

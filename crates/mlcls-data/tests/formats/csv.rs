@@ -206,4 +206,5 @@ fn minus_one_without_any_zero_is_warned_of() {
         |content| table(content).open().notes.iter().any(|note| note.contains("-1 is read as unknown"));
     assert!(warning("image,cat\na.jpg,1\nb.jpg,-1\n"));
     assert!(!warning("image,cat,dog\na.jpg,1,0\nb.jpg,-1,1\n"));
+    assert!(!warning("image,cat,dog\na.jpg,1,no\nb.jpg,-1,1\n"));
 }

@@ -47,6 +47,17 @@ fn a_second_row_of_an_image_must_say_the_same_where_labels_have_columns() {
 }
 
 #[test]
+fn a_split_is_refused_with_its_own_table() {
+    let dir = Dir::new();
+    dir.file("train.csv", "id,image,tags\n1,a.jpg,cat\n")
+        .file("val.csv", "id,image,tags\n7,b.jpg,cat\n7,c.jpg,dog\n");
+    assert_eq!(
+        dir.error(),
+        "ROOT/val.csv: 1 id is listed more than once: `7`; ids must be unique in a split"
+    );
+}
+
+#[test]
 fn cells_that_are_no_states_are_refused_with_place_and_words() {
     assert_eq!(
         table("image,cat,width\na.jpg,1,0\n\nb.jpg,1,640\n").error(),
@@ -54,7 +65,7 @@ fn cells_that_are_no_states_are_refused_with_place_and_words() {
          false or no (absent), or nothing, -1, ?, NA, nan, null or unknown (unknown); take out a column that is no label"
     );
     for (content, problem) in [
-        ("image,cat\na.jpg,1\nb.jpg\n", "3:2: this row has 1 cells and the header 2"),
+        ("image,cat\na.jpg,1\nb.jpg\n", "3:2: this row has 1 cell and the header 2"),
         ("image,cat\na.jpg,1,\n", "2:3: this row has 3 cells and the header 2"),
         ("image,cat,cat\na.jpg,1,1\n", "1:3: column 2 is called `cat` too"),
         ("image,cat,\na.jpg,1,5\n", "2:3: column 3 holds `5` and has no name"),
@@ -77,10 +88,7 @@ fn cells_that_are_no_states_are_refused_with_place_and_words() {
         let error = table(content).error();
         assert!(error.starts_with(&format!("ROOT/labels.csv:{problem}")), "{error}\n{problem}");
     }
-    assert_eq!(
-        table("image,cat\n").error(),
-        "ROOT/labels.csv: no items; remove the file, or add items to it"
-    );
+    assert_eq!(table("image,cat\n").error(), "ROOT/labels.csv: no items; remove it, or add items to it");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn all_duplicate_ids_are_named() {
 fn a_split_or_label_list_without_content_is_refused() {
     assert_eq!(
         train(json!([])).error(),
-        "ROOT/annotations/train.json: no items; remove the file, or add items to it"
+        "ROOT/annotations/train.json: no items; remove it, or add items to it"
     );
     for (labels, problem) in [
         (&[][..], "categories.label.labels: no labels; expected at least one"),

@@ -190,7 +190,7 @@ fn labels_and_items_must_be_sound() {
             r#"{"id": 5, "name": "cat"}, {"id": 2, "name": "cat"}"#,
             "categories (id 5): the name `cat` is that of id 2 too",
         ),
-        (r#"{"id": 1, "file_name": "a.jpg"}"#, "", "no items; remove the file, or add items to it"),
+        (r#"{"id": 1, "file_name": "a.jpg"}"#, "", "no items; remove it, or add items to it"),
         (
             r#""a.jpg"}"#,
             r#""a.jpg"}, {"id": 2, "file_name": "a.png"}"#,

@@ -29,6 +29,21 @@ fn a_path_that_does_not_exist_names_its_neighbour() {
 }
 
 #[test]
+fn an_archive_is_to_be_unpacked() {
+    let dir = Dir::new();
+    dir.file("pets.zip", "PK").file("VOCtrainval.TAR", "");
+    for name in ["pets.zip", "VOCtrainval.TAR"] {
+        assert_eq!(
+            dir.error_at(name),
+            format!(
+                "ROOT/{name}: no data set here: this is a file. It is an archive: unpack it, and give the folder{}",
+                expected()
+            )
+        );
+    }
+}
+
+#[test]
 fn a_folder_inside_the_data_set_points_above_it() {
     let dir = pets();
     for (path, found) in [

@@ -136,6 +136,19 @@ fn a_label_called_train_is_no_split_and_no_stray_list() {
 }
 
 #[test]
+fn trainval_beside_one_of_its_halves_is_warned_of() {
+    for (there, missing) in [("train", "val"), ("val", "train")] {
+        let dataset = with_xml(&[(there, "1\n2\n"), ("trainval", "1\n2\n3\n")], PETS).open();
+        let warning = format!(
+            "warning: trainval.txt is left out, as there is a {there}.txt; without a {missing}.txt, what else it lists is \
+             in no split"
+        );
+        assert!(dataset.notes.contains(&warning), "{:?}", dataset.notes);
+        assert_eq!(dataset.splits.len(), 1);
+    }
+}
+
+#[test]
 fn trainval_is_train_where_neither_train_nor_val_exists() {
     let dataset = with_xml(&[("trainval", "1\n2\n3\n"), ("test", "4\n")], PETS).open();
     assert_eq!(items(&dataset, "train").len(), 3);
@@ -205,6 +218,18 @@ fn missing_annotations_are_all_named() {
 }
 
 #[test]
+fn lists_of_file_names_or_of_more_than_ids_are_explained() {
+    for (list, advice) in [
+        ("1.jpg\n2.jpg\n", "`1.jpg`, `2.jpg`; the list should name images without their ending"),
+        ("1 1\n2 0\n", "`1 1`, `2 0`; the list should have nothing but an id in each line"),
+        ("1.jpg\n7\n", "`1.jpg`, `7`"),
+    ] {
+        let error = with_xml(&[("train", list)], PETS).error();
+        assert!(error.ends_with(&format!("without an annotation here: {advice}")), "{error}");
+    }
+}
+
+#[test]
 fn bad_lists_are_refused_with_file_and_line() {
     let main = "ROOT/ImageSets/Main";
     assert_eq!(
@@ -213,7 +238,7 @@ fn bad_lists_are_refused_with_file_and_line() {
     );
     assert_eq!(
         with_xml(&[("train", "\n\n")], PETS).error(),
-        format!("{main}/train.txt: no items; remove the file, or add items to it")
+        format!("{main}/train.txt: no items; remove it, or add items to it")
     );
     assert_eq!(
         with_xml(&[("train", "1\n\n../2\n")], PETS).error(),

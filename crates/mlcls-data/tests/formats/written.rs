@@ -175,5 +175,5 @@ fn csv_is_one_table() {
     let nothing = Dataset { splits: vec![], ..dataset };
     assert!(write(&nothing, &to, WriteFormat::Csv).unwrap().is_empty());
     assert_eq!(text(&to, "labels.csv"), "id,image,split,cat,\"cow, calf\",split\n");
-    assert_eq!(to.error(), "ROOT/labels.csv: no items; remove the file, or add items to it");
+    assert_eq!(to.error(), "ROOT/labels.csv: no items; remove it, or add items to it");
 }

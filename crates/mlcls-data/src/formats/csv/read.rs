@@ -27,7 +27,7 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
     let tables: Vec<(&Path, &str)> =
         files.iter().zip(&texts).map(|(file, text)| (file.as_path(), text.as_str())).collect();
     let Parsed { labels, splits, notes } = parse(folder, &tables)?;
-    let splits = splits.into_iter().map(|(split, records)| {
+    let splits = splits.into_iter().map(|(split, file, records)| {
         let ids = ids_of_paths(records.iter().map(|record| record.path.as_str()));
         let items: Vec<Item> = records
             .into_par_iter()
@@ -38,12 +38,13 @@ pub(super) fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error
             })
             .collect();
         let split = Split { name: split, items };
-        check_items(&split, &files[0])?;
+        check_items(&split, &file)?;
         Ok(split)
     });
     let splits = splits.collect::<Result<Vec<_>, Error>>()?;
     if splits.is_empty() {
-        return Err(Error::EmptySplit { file: files[0].clone() });
+        let file = files.into_iter().next().unwrap_or_else(|| root.to_owned());
+        return Err(Error::EmptySplit { file });
     }
     Ok(Dataset { root: root.to_owned(), format: Format::Csv, labels, splits, notes })
 }
@@ -65,8 +66,8 @@ fn check_split_tables(files: &[PathBuf]) -> Result<(), Error> {
 /// What tables say; nothing was looked up on the disk.
 pub(super) struct Parsed {
     pub labels: Vec<String>,
-    /// Names as they stand there, with the images of each.
-    pub splits: Vec<(String, Vec<Record>)>,
+    /// Names as they stand there, each with the first file that has it, and its images.
+    pub splits: Vec<(String, PathBuf, Vec<Record>)>,
     pub notes: Vec<String>,
 }
 
@@ -106,21 +107,19 @@ pub(super) fn parse(folder: &Path, tables: &[(&Path, &str)]) -> Result<Parsed, E
         found: HashMap::new(),
         repeated: 0,
     };
-    let (mut zeros, mut minus_ones) = (0, 0);
+    let mut minus_one = false;
     for (number, source) in sources.iter().enumerate() {
         for row in source.table.rows() {
             let row = row?;
             images.add(number, &row)?;
             if !labels.add_up() {
-                for other in &source.columns.others {
-                    let cell = source.table.cell(&row, other.column);
-                    zeros += usize::from(cell == "0");
-                    minus_ones += usize::from(cell == "-1");
-                }
+                let mut columns = source.columns.others.iter().map(|other| other.column);
+                minus_one = minus_one || columns.any(|column| source.table.cell(&row, column) == "-1");
             }
         }
     }
-    if minus_ones > 0 && zeros == 0 {
+    let mut states = images.splits.iter().flat_map(|(.., records)| records).flat_map(|record| &record.states);
+    if minus_one && !states.any(|state| *state == LabelState::Absent) {
         notes.push(
             "warning: there are cells with -1 and none with 0: -1 is read as unknown; write 0 where a label is absent"
                 .to_owned(),
@@ -162,7 +161,7 @@ struct Images<'a> {
     folder: &'a Path,
     sources: &'a [Source<'a>],
     labels: &'a Labels,
-    splits: Vec<(String, Vec<Record>)>,
+    splits: Vec<(String, PathBuf, Vec<Record>)>,
     /// The number of the image in its split, by the number of that and by id or path.
     found: HashMap<(usize, String), usize>,
     /// Rows of images that were there already.
@@ -191,8 +190,8 @@ impl Images<'_> {
         let id = columns.id.map(|id| table.cell(row, id).to_owned());
         // Ids tell the rows of a table with a column per label apart; names of labels are joined by image.
         let key = if self.labels.add_up() { None } else { id.clone() };
-        let split = self.split(split);
-        let records = &mut self.splits[split].1;
+        let split = self.split(split, self.sources[number].file);
+        let records = &mut self.splits[split].2;
         let key = (split, key.unwrap_or_else(|| path.clone()));
         if let Some(known) = self.found.get(&key) {
             self.repeated += 1;
@@ -221,11 +220,11 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// The number of a split.
-    fn split(&mut self, name: &str) -> usize {
+    /// The number of a split that a table speaks of.
+    fn split(&mut self, name: &str, file: &Path) -> usize {
         let name = usual_split(name.trim()).unwrap_or(name);
-        self.splits.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.splits.push((name.to_owned(), Vec::new()));
+        self.splits.iter().position(|(known, ..)| known == name).unwrap_or_else(|| {
+            self.splits.push((name.to_owned(), file.to_owned(), Vec::new()));
             self.splits.len() - 1
         })
     }

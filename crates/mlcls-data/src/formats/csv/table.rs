@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::csv::{Reader, ReaderBuilder, StringRecord};
 
-use crate::error::Error;
+use crate::error::{Error, count};
 
 /// Stands behind the text for the parser: a quote that is still open swallows it, which is how that is seen.
 const END: &[u8] = b"\nend";
@@ -54,7 +54,8 @@ impl<'a> Table<'a> {
             Ok(row) if row.record.iter().all(str::is_empty) => None,
             Ok(row) if row.record.len() != self.header.len() => {
                 let (cells, names) = (row.record.len(), self.header.len());
-                let problem = format!("this row has {cells} cells and the header {names}");
+                let problem =
+                    format!("this row has {} and the header {names}", count(cells, "cell", "cells"));
                 Some(Err(self.malformed(&row, cells.min(names), problem)))
             }
             row => Some(row),

@@ -152,7 +152,10 @@ fn read(root: &Path, _options: &ReadOptions) -> Result<Dataset, Error> {
         notes.push(format!("{copies} left out"));
     }
     if passed_over > 0 {
-        notes.push(format!("passed over {} no images", count(passed_over, "file that is", "files that are")));
+        notes.push(format!(
+            "passed over {}",
+            count(passed_over, "file that is no image", "files that are no images")
+        ));
     }
     Ok(Dataset { root: root.to_owned(), format: Format::Folders, labels, splits, notes })
 }

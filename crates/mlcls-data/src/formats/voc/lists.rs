@@ -54,8 +54,15 @@ pub(super) fn splits(main: &Path) -> Result<(Vec<SplitList>, Vec<String>), Error
         files.iter().filter(|(stem, _)| usual_split(stem).is_some()).collect();
     let mut notes = Vec::new();
     if let Some(both) = both {
-        if used.iter().any(|(stem, _)| split_name(stem) != "test") {
+        let has = |split: &str| used.iter().any(|(stem, _)| split_name(stem) == split);
+        if has("train") && has("val") {
             notes.push("trainval.txt is left out: it repeats train and val".to_owned());
+        } else if let Some(there) = ["train", "val"].into_iter().find(|split| has(split)) {
+            let missing = if there == "train" { "val" } else { "train" };
+            notes.push(format!(
+                "warning: trainval.txt is left out, as there is a {there}.txt; without a {missing}.txt, what else it \
+                 lists is in no split"
+            ));
         } else {
             notes.push("trainval.txt is read as train: there is no train.txt and no val.txt".to_owned());
             used.push(both);
