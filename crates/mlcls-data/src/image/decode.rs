@@ -63,10 +63,9 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, ImageProblem> {
 /// As [`decode`].
 pub fn decode_for(bytes: &[u8], side: Option<u32>) -> Result<Rgb, ImageProblem> {
     guarded(|| {
-        let least = side.map(|side| 2 * u64::from(side));
-        if let Some(jpeg) = Jpeg::open(bytes, MAX_PIXELS)
+        if let Some(jpeg) = Jpeg::open(bytes, MAX_PIXELS, least(side))
             && let orientation = orientation(&jpeg)
-            && let Some(fast) = jpeg.decode(least)
+            && let Some(fast) = jpeg.decode()
             && let Some(image) = RgbImage::from_raw(fast.width, fast.height, fast.rgb)
         {
             return turned(image.into(), orientation);
@@ -81,37 +80,31 @@ pub fn decode_for(bytes: &[u8], side: Option<u32>) -> Result<Rgb, ImageProblem> 
     })
 }
 
-/// Decodes of an image, as [`decode`] does, at least the window that `draw` makes of its width and height. Gives what
-/// was decoded, and the window in it. Of a baseline JPEG that is not turned only the window becomes pixels; all of the
-/// file is read, so damage is found wherever it is.
-///
-/// # Errors
-/// As [`decode`].
-pub(crate) fn decode_window(
-    bytes: &[u8],
-    draw: impl FnOnce(u32, u32) -> Window,
-) -> Result<(Rgb, Window), ImageProblem> {
-    guarded(|| {
+/// A file of which a window can be decoded without the rest becoming pixels: a baseline JPEG that is not turned.
+pub(crate) struct UprightJpeg<'a>(Jpeg<'a>);
+
+impl<'a> UprightJpeg<'a> {
+    /// Reads the header, for the scale of [`decode_for`]. `None` for every other file.
+    pub(crate) fn open(bytes: &'a [u8], side: Option<u32>) -> Option<Self> {
         let upright = |jpeg: &Jpeg| matches!(orientation(jpeg), None | Some(Orientation::NoTransforms));
-        let Some(jpeg) = Jpeg::open(bytes, MAX_PIXELS).filter(upright) else {
-            let image = decode_for(bytes, None)?;
-            let window = draw(image.width(), image.height());
-            return Ok((image, window));
-        };
-        let sides = jpeg.sides();
-        let window = draw(sides.0, sides.1);
-        let pixels = jpeg.window(window);
-        if let Some(part) = pixels.and_then(|pixels| Rgb::new(window.width, window.height, pixels)) {
-            let window = part.window();
-            return Ok((part, window));
-        }
-        let image = decode_for(bytes, None)?;
-        if (image.width(), image.height()) == sides {
-            Ok((image, window))
-        } else {
-            Err(ImageProblem::Decode("its header and its pixels have different sizes".into()))
-        }
-    })
+        or_nothing(|| Jpeg::open(bytes, MAX_PIXELS, least(side)).filter(upright)).map(Self)
+    }
+
+    /// Width and height of what [`decode_for`] gives.
+    pub(crate) fn sides(&self) -> (u32, u32) {
+        self.0.sides()
+    }
+
+    /// A window of what [`decode_for`] gives. All of the file is read, so damage is found wherever it is; `None` then, as
+    /// another decoder may know what to do.
+    pub(crate) fn window(self, window: Window) -> Option<Rgb> {
+        or_nothing(|| Rgb::new(window.width, window.height, self.0.window(window)?))
+    }
+}
+
+/// The least pixels that both sides of a picture for `side` must have.
+fn least(side: Option<u32>) -> Option<u64> {
+    side.map(|side| 2 * u64::from(side))
 }
 
 fn orientation(jpeg: &Jpeg) -> Option<Orientation> {
@@ -134,6 +127,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), ImageProblem> {
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, ImageProblem>) -> Result<T, ImageProblem> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ImageProblem::Decode("the decoder failed on this data".into())))
+}
+
+/// What `read` gives; nothing when it panics.
+fn or_nothing<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    guarded(|| Ok(read())).ok().flatten()
 }
 
 /// A decoder that has read the header of complete data.

@@ -19,9 +19,9 @@ pub use rgb::{Rgb, Window};
 /// not taken for those of now.
 pub(crate) const PIXELS_VERSION: u32 = 1;
 
-pub(crate) use decode::{check, decode_file_for, decode_window};
+pub(crate) use decode::{UprightJpeg, check, decode_file_for};
 pub(crate) use header::image_size;
-pub(crate) use resize::resize_into;
+pub(crate) use resize::{Part, resize_into};
 
 use std::path::Path;
 

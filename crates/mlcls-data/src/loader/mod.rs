@@ -10,11 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 pub use batches::Batches;
 pub use file_cache::{FileCache, FileCacheError};
+use rand::Rng;
 pub use source_size::{InvalidSourceSize, SourceSize};
 
 use crate::augment::{AugmentRecipe, RandomCrop, sample_rng};
 use crate::dataset::{Item, LabelState};
-use crate::image::{ImageError, ImageProblem, Resize, Rgb, decode_file_for, decode_for, decode_window};
+use crate::image::{ImageError, ImageProblem, Part, Resize, Rgb, UprightJpeg, decode_for};
 use cache::Cache;
 use file_cache::{Key, key};
 
@@ -211,13 +212,14 @@ impl Shared {
         let LoaderOptions { size, repeats, seed, ref augment, resize, .. } = self.options;
         let index = sample / repeats;
         let mut rng = sample_rng(seed, epoch, sample as u64);
-        if let Some(crop) = self.crop_from_file() {
-            let path = &self.items[index].image;
-            let failed = |problem| ImageError { path: path.clone(), problem };
-            let bytes = std::fs::read(path).map_err(|error| failed(ImageProblem::Read(error)))?;
-            let draw = |width, height| crop.draw_within(width, height, &mut rng);
-            let (image, window) = decode_window(&bytes, draw).map_err(failed)?;
-            out.copy_from_slice(augment.apply_to(&image, window, size, resize, &mut rng).data());
+        if let Some(crop) = self.first_crop() {
+            let bytes = self.read(index)?;
+            let mut drawn = rng.clone();
+            let image = match self.crop_of_jpeg(&bytes, crop, &mut drawn) {
+                Some(image) => augment.apply_to(&image, image.window(), size, resize, &mut drawn),
+                None => augment.apply(&self.decoded(index, &bytes)?, size, resize, &mut rng),
+            };
+            out.copy_from_slice(image.data());
             return Ok(());
         }
         let fresh;
@@ -233,32 +235,40 @@ impl Shared {
         Ok(())
     }
 
-    /// The crop that augmentation begins with, where it is one of the original and nothing else needs all of that.
-    fn crop_from_file(&self) -> Option<RandomCrop> {
-        let LoaderOptions { size, source, cache_bytes, ref augment, .. } = self.options;
-        let alone = source == SourceSize::Original && cache_bytes == 0 && self.file_cache.is_none();
+    /// The crop that augmentation begins with, where nothing else needs more of the image than that.
+    fn first_crop(&self) -> Option<RandomCrop> {
+        let LoaderOptions { size, cache_bytes, ref augment, .. } = self.options;
+        let alone = cache_bytes == 0 && self.file_cache.is_none();
         augment.first_crop(size).filter(|_| alone)
+    }
+
+    /// The window of a crop alone, decoded and reduced; `None` for a file of which only the whole can be decoded.
+    fn crop_of_jpeg(&self, bytes: &[u8], crop: RandomCrop, rng: &mut impl Rng) -> Option<Rgb> {
+        let LoaderOptions { size, resize: method, source, .. } = self.options;
+        let jpeg = UprightJpeg::open(bytes, source.side(size))?;
+        let picture = jpeg.sides();
+        let resized = source.sides(picture, size);
+        let window = crop.draw_within(resized.0, resized.1, rng);
+        let part = Part { picture, resized, window, method };
+        Some(part.pixels(jpeg.window(part.reach())?))
     }
 
     /// An image as augmentation starts from it, from the file cache or from its file.
     fn reduced(&self, index: usize) -> Result<Rgb, ImageError> {
         let LoaderOptions { size, resize, source, .. } = self.options;
-        let path = &self.items[index].image;
         let Some(cache) = &self.file_cache else {
-            return Ok(source.reduce(decode_file_for(path, source.side(size))?, size, resize));
+            return self.decoded(index, &self.read(index)?);
         };
         let known = &self.keys[index];
         if let Some(image) = known.get().and_then(|key| cache.get(key)) {
             return Ok(image);
         }
-        let failed = |problem| ImageError { path: path.clone(), problem };
-        let bytes = std::fs::read(path).map_err(|error| failed(ImageProblem::Read(error)))?;
+        let bytes = self.read(index)?;
         let key = key(&bytes, size, resize, source);
         let image = match cache.get(&key) {
             Some(image) => image,
             None => {
-                let image = decode_for(&bytes, source.side(size)).map_err(failed)?;
-                let image = source.reduce(image, size, resize);
+                let image = self.decoded(index, &bytes)?;
                 cache.offer(key, &image);
                 image
             }
@@ -266,6 +276,21 @@ impl Shared {
         // A file that was changed during the run keeps its first content here, as in memory.
         let _ = known.set(key);
         Ok(image)
+    }
+
+    /// The bytes of an image's file.
+    fn read(&self, index: usize) -> Result<Vec<u8>, ImageError> {
+        let path = &self.items[index].image;
+        std::fs::read(path)
+            .map_err(|error| ImageError { path: path.clone(), problem: ImageProblem::Read(error) })
+    }
+
+    /// An image as augmentation starts from it, from the bytes of its file.
+    fn decoded(&self, index: usize, bytes: &[u8]) -> Result<Rgb, ImageError> {
+        let LoaderOptions { size, resize, source, .. } = self.options;
+        let image = decode_for(bytes, source.side(size))
+            .map_err(|problem| ImageError { path: self.items[index].image.clone(), problem })?;
+        Ok(source.reduce(image, size, resize))
     }
 
     /// The targets and the mask of some images, `[N, C]` each.

@@ -38,19 +38,27 @@ impl SourceSize {
 
     /// The copy of `image` for a model input of `size` pixels.
     pub(super) fn reduce(self, image: Rgb, size: u32, method: Resize) -> Rgb {
-        let (width, height) = (image.width(), image.height());
+        let sides = (image.width(), image.height());
+        match self.sides(sides, size) {
+            same if same == sides => image,
+            (width, height) => resize(&image, width, height, method),
+        }
+    }
+
+    /// Width and height of the copy of an image with these sides.
+    pub(super) fn sides(self, (width, height): (u32, u32), size: u32) -> (u32, u32) {
         let short = width.min(height);
         match self {
             Self::Squash if u64::from(width) * u64::from(height) > u64::from(size) * u64::from(size) => {
-                resize(&image, size, size, method)
+                (size, size)
             }
             Self::ShortSide(target) if short > target => {
                 let scaled = |side: u32| {
                     (f64::from(side) * f64::from(target) / f64::from(short)).round_ties_even() as u32
                 };
-                resize(&image, scaled(width), scaled(height), method)
+                (scaled(width), scaled(height))
             }
-            _ => image,
+            _ => (width, height),
         }
     }
 }

@@ -44,12 +44,8 @@ pub(super) fn read(
     mean: &mut i32,
     coefficients: &mut Coefficients,
 ) -> Option<usize> {
-    bits.refill();
-    let code = component.dc.find(bits.peek());
-    *mean = mean.wrapping_add(code.value(bits.peek()));
-    bits.consume(code.total);
+    let mut k = first(bits, component, mean);
     coefficients[0] = *mean as i16;
-    let mut k = 1 + usize::from(code.skip);
     if k < 64 {
         k = next(bits, component, k, coefficients);
     }
@@ -61,6 +57,40 @@ pub(super) fn read(
             k = next(bits, component, k, coefficients);
         }
     }
+    last(k)
+}
+
+/// Reads a block and keeps nothing of it but its mean. As [`read`] in all else.
+#[inline(always)]
+pub(super) fn skip(bits: &mut Bits, component: &Component, mean: &mut i32) -> Option<()> {
+    let mut k = first(bits, component, mean);
+    while k < 64 {
+        bits.refill();
+        for _ in 0..2 {
+            let code = component.ac.find(bits.peek());
+            bits.consume(code.total);
+            k += 1 + usize::from(code.skip);
+            if k >= 64 {
+                break;
+            }
+        }
+    }
+    last(k).map(drop)
+}
+
+/// Reads the mean, and gives the place after it.
+#[inline(always)]
+fn first(bits: &mut Bits, component: &Component, mean: &mut i32) -> usize {
+    bits.refill();
+    let code = component.dc.find(bits.peek());
+    *mean = mean.wrapping_add(code.value(bits.peek()));
+    bits.consume(code.total);
+    1 + usize::from(code.skip)
+}
+
+/// From the place behind a block to that of its last coefficient.
+#[inline(always)]
+fn last(k: usize) -> Option<usize> {
     match k {
         64 => Some(63),
         _ => k.checked_sub(1 + usize::from(END_OF_BLOCK) + 1),

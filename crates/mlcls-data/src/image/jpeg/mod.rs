@@ -35,9 +35,13 @@ const BLOCK: usize = 8;
 
 /// A JPEG that this decoder knows, as far as its header shows.
 #[derive(Debug)]
-pub(super) struct Jpeg<'a>(Header<'a>);
+pub(super) struct Jpeg<'a> {
+    header: Header<'a>,
+    /// 1 to 4 or 8: the picture's size over that of the file, in eighths.
+    eighths: usize,
+}
 
-/// A decoded picture, as it is stored.
+/// A decoded picture, turned as it is stored.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub width: u32,
@@ -47,36 +51,38 @@ pub(super) struct Decoded {
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the header of a JPEG of at most `limit` pixels. `None` for what this decoder does not know.
-    pub(super) fn open(bytes: &'a [u8], limit: u64) -> Option<Self> {
+    /// Reads the header of a JPEG of at most `limit` pixels. The picture is the smallest of 1/8, 2/8, 3/8 and 4/8 of
+    /// which both sides have `least` pixels, else, or without `least`, at full size. `None` for what this decoder does not
+    /// know.
+    pub(super) fn open(bytes: &'a [u8], limit: u64, least: Option<u64>) -> Option<Self> {
         let header = header::read(bytes)?;
-        (header.width as u64 * header.height as u64 <= limit).then_some(Self(header))
+        let short = header.width.min(header.height);
+        let enough = |&eighths: &usize| least.is_some_and(|least| scaled(short, eighths) as u64 >= least);
+        let eighths = (1..=4).find(enough).unwrap_or(BLOCK);
+        (header.width as u64 * header.height as u64 <= limit).then_some(Self { header, eighths })
     }
 
-    /// Width and height as they are stored.
+    /// Width and height of the picture.
     pub(super) fn sides(&self) -> (u32, u32) {
-        (self.0.width as u32, self.0.height as u32)
+        let side = |side| scaled(side, self.eighths) as u32;
+        (side(self.header.width), side(self.header.height))
     }
 
     /// The EXIF block, from its byte-order mark.
     pub(super) fn exif(&self) -> Option<&'a [u8]> {
-        self.0.exif
+        self.header.exif
     }
 
-    /// The picture at the smallest of 1/8, 2/8, 3/8 and 4/8 of which both sides have `least` pixels, else, or
-    /// without `least`, at full size. `None` for damaged data.
-    pub(super) fn decode(self, least: Option<u64>) -> Option<Decoded> {
-        let (width, height) = (self.0.width, self.0.height);
-        let enough =
-            |&eighths: &usize| least.is_some_and(|least| scaled(width.min(height), eighths) as u64 >= least);
-        let eighths = (1..=4).find(enough).unwrap_or(BLOCK);
-        let rgb = pixels(Picture::new(self.0, eighths, None, avx2())?)?;
-        Some(Decoded { width: scaled(width, eighths) as u32, height: scaled(height, eighths) as u32, rgb })
+    /// The picture. `None` for damaged data.
+    pub(super) fn decode(self) -> Option<Decoded> {
+        let (width, height) = self.sides();
+        let rgb = pixels(Picture::new(self.header, self.eighths, None, avx2())?)?;
+        Some(Decoded { width, height, rgb })
     }
 
-    /// A window of the picture at full size, as pixels. `None` for damaged data, wherever the damage is.
+    /// A window of the picture, as pixels. `None` for damaged data, wherever the damage is.
     pub(super) fn window(self, window: Window) -> Option<Vec<u8>> {
-        pixels(Picture::new(self.0, BLOCK, Some(window), avx2())?)
+        pixels(Picture::new(self.header, self.eighths, Some(window), avx2())?)
     }
 }
 

@@ -139,13 +139,15 @@ impl Channel {
         let (across, down) = (self.component.horizontal, self.component.vertical);
         for y in 0..down {
             for x in 0..across {
+                if !needed {
+                    block::skip(bits, &self.component, &mut self.mean)?;
+                    continue;
+                }
                 let mut coefficients = [0; 72];
                 let last = block::read(bits, &self.component, &mut self.mean, &mut coefficients)?;
-                if needed {
-                    let Transform { columns, rows, .. } = self.transform;
-                    let (stride, out) = self.plane.at((mcu * across + x) * columns, y * rows);
-                    self.transform.apply(&coefficients, last, out, stride);
-                }
+                let Transform { columns, rows, .. } = self.transform;
+                let (stride, out) = self.plane.at((mcu * across + x) * columns, y * rows);
+                self.transform.apply(&coefficients, last, out, stride);
             }
         }
         Some(())

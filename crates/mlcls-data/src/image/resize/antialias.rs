@@ -4,9 +4,11 @@
 //! Weights are computed in double precision, normalised, and rounded to 22 bits. Columns are resized first,
 //! rounded to bytes, then rows.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
-use super::Source;
+use super::{Axis, Source};
 
 const PRECISION: u32 = 22;
 const HALF: i32 = 1 << (PRECISION - 1);
@@ -17,46 +19,67 @@ struct Taps {
     weights: Vec<i32>,
 }
 
-pub(super) fn resize(source: &Source, width: usize, height: usize, out: &mut [u8]) {
-    let row_bytes = width * 3;
+pub(super) fn resize(source: &Source, columns: &Axis, rows: &Axis, out: &mut [u8]) {
+    let row_bytes = columns.wanted.len() * 3;
     let mut narrowed = vec![0u8; source.height * row_bytes];
-    if source.width == width {
+    if columns.from == columns.to {
+        let start = 3 * (columns.wanted.start - columns.start);
         for (y, row) in narrowed.chunks_exact_mut(row_bytes).enumerate() {
-            row.copy_from_slice(source.row(y));
+            row.copy_from_slice(&source.row(y)[start..][..row_bytes]);
         }
     } else {
-        let columns = taps(source.width, width);
+        let columns = taps(columns);
         for (y, row) in narrowed.chunks_exact_mut(row_bytes).enumerate() {
             resize_row(source.row(y), &columns, row);
         }
     }
-    if source.height == height {
-        out.copy_from_slice(&narrowed);
+    if rows.from == rows.to {
+        let start = row_bytes * (rows.wanted.start - rows.start);
+        out.copy_from_slice(&narrowed[start..][..out.len()]);
         return;
     }
     let mut sums = vec![0i32; row_bytes];
-    for (taps, out_row) in taps(source.height, height).iter().zip(out.chunks_exact_mut(row_bytes)) {
+    for (taps, out_row) in taps(rows).iter().zip(out.chunks_exact_mut(row_bytes)) {
         mix_rows(&narrowed[taps.start * row_bytes..], &taps.weights, &mut sums, out_row);
     }
 }
 
-fn taps(from: usize, to: usize) -> Vec<Taps> {
-    let scale = from as f64 / to as f64;
-    let support = scale.max(1.0);
-    let tap = |i| {
+pub(super) fn reach(axis: &Axis) -> Range<usize> {
+    let [first, last] = [axis.wanted.start, axis.wanted.end - 1].map(|i| Span::new(axis, i).range);
+    first.start..last.end
+}
+
+/// What an output pixel is the mean of.
+struct Span {
+    centre: f64,
+    support: f64,
+    range: Range<usize>,
+}
+
+impl Span {
+    fn new(axis: &Axis, i: usize) -> Self {
+        let scale = axis.from as f64 / axis.to as f64;
+        let support = scale.max(1.0);
         let centre = (i as f64 + 0.5) * scale;
         let start = (centre - support + 0.5).max(0.0) as usize;
-        let end = ((centre + support + 0.5) as usize).min(from);
+        let end = ((centre + support + 0.5) as usize).min(axis.from);
+        Self { centre, support, range: start..end }
+    }
+}
+
+fn taps(axis: &Axis) -> Vec<Taps> {
+    let tap = |i| {
+        let Span { centre, support, range } = Span::new(axis, i);
         let triangle = |x: usize| {
             let distance = (x as f64 - centre + 0.5) * (1.0 / support);
             (1.0 - distance.abs()).max(0.0)
         };
-        let weights: Vec<f64> = (start..end).map(triangle).collect();
+        let weights: Vec<f64> = range.clone().map(triangle).collect();
         let total: f64 = weights.iter().sum();
         let fixed = |w: &f64| (w / total * f64::from(1 << PRECISION) + 0.5) as i32;
-        Taps { start, weights: weights.iter().map(fixed).collect() }
+        Taps { start: range.start - axis.start, weights: weights.iter().map(fixed).collect() }
     };
-    (0..to).map(tap).collect()
+    axis.wanted.clone().map(tap).collect()
 }
 
 fn to_byte(sum: i32) -> u8 {

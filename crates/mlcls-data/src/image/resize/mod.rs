@@ -2,10 +2,14 @@
 
 mod antialias;
 mod bilinear;
+mod part;
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Rgb, Window};
+pub(crate) use part::Part;
 
 /// How an image is resized.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,9 +59,43 @@ pub(crate) fn resize_into(
         }
         return;
     }
-    match method {
-        Resize::Bilinear => bilinear::resize(&source, width, height, out),
-        Resize::Antialias => antialias::resize(&source, width, height, out),
+    let (columns, rows) = (Axis::whole(source.width, width), Axis::whole(source.height, height));
+    method.apply(&source, &columns, &rows, out);
+}
+
+impl Resize {
+    /// The wanted pixels of both axes from a source that has all that they read.
+    fn apply(self, source: &Source, columns: &Axis, rows: &Axis, out: &mut [u8]) {
+        match self {
+            Self::Bilinear => bilinear::resize(source, columns, rows, out),
+            Self::Antialias => antialias::resize(source, columns, rows, out),
+        }
+    }
+
+    /// The pixels of an axis that the wanted ones are made of.
+    fn reach(self, axis: &Axis) -> Range<usize> {
+        match self {
+            Self::Bilinear => bilinear::reach(axis),
+            Self::Antialias => antialias::reach(axis),
+        }
+    }
+}
+
+/// The width or the height of a picture that is resized, or part of it.
+#[derive(Clone, Debug)]
+struct Axis {
+    /// Pixels of the picture, and of the resized one.
+    from: usize,
+    to: usize,
+    /// The pixels of the resized picture that are wanted.
+    wanted: Range<usize>,
+    /// The pixel of the picture that the source begins with.
+    start: usize,
+}
+
+impl Axis {
+    fn whole(from: usize, to: usize) -> Self {
+        Self { from, to, wanted: 0..to, start: 0 }
     }
 }
 
