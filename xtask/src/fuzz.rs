@@ -13,10 +13,10 @@ pub struct Args {
     /// Targets to run, one after another; all when none is named.
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Seconds for each target.
+    /// Seconds for each target; 0 only goes over what was found before.
     #[arg(long, value_name = "N", default_value_t = 600)]
     seconds: u64,
-    /// Add what was found to the kept corpus, as far as it reaches code that nothing kept reaches.
+    /// Add to the kept corpus, of what was found, few and small inputs that reach code that nothing kept reaches.
     #[arg(long)]
     keep: bool,
 }
@@ -43,9 +43,13 @@ pub fn run(args: &Args) -> Result<()> {
         let dictionary = root().join(FUZZ).join("dictionaries").join(format!("{target}.dict"));
         let dictionary = dictionary.is_file().then(|| format!("-dict={}", dictionary.display()));
         let options: Vec<&str> = limits.into_iter().chain(dictionary.as_deref()).collect();
-        fuzz(target, &[&found, seeds, corpus], &options)?;
+        if args.seconds > 0 {
+            fuzz(target, &[&found, seeds, corpus], &options)?;
+        }
         if args.keep {
-            fuzz(target, &[corpus, seeds, &found], &["-merge=1", "-rss_limit_mb=2048"])?;
+            // Without counters: how often code is reached would keep ten times as many.
+            let merge = ["-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=2048"];
+            fuzz(target, &[corpus, seeds, &found], &merge)?;
         }
     }
     Ok(())

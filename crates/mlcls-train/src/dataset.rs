@@ -87,11 +87,17 @@ pub(crate) fn check_images(dataset: &Dataset, splits: [&Split; 2]) -> Result<()>
 /// What the user should know about the data before training on it.
 pub(crate) fn warnings(dataset: &Dataset, train: &Split, val: &Split) -> Result<Vec<String>> {
     let mut warnings = vec![];
-    for (split, effect) in [(train, "it cannot be learnt"), (val, "it is left out of the validation mAP")] {
+    for (split, validates) in [(train, false), (val, true)] {
         let without = labels_without_positive(&dataset.labels, split);
         if !without.is_empty() {
+            let are = if without.len() == 1 { "is" } else { "are" };
+            let effect = if validates {
+                format!("{are} left out of the validation mAP")
+            } else {
+                "cannot be learned".to_owned()
+            };
             warnings.push(format!(
-                "{} of {} labels without a positive in `{}`, so {effect}: {}",
+                "{} of {} labels {are} never positive in `{}` and {effect}: {}",
                 without.len(),
                 dataset.labels.len(),
                 split.name,
@@ -189,7 +195,10 @@ mod tests {
         dataset.splits[0].items.iter_mut().for_each(|i| i.states[2] = LabelState::Absent);
         let found = setup(&dataset, &[]).unwrap();
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].starts_with("1 of 3 labels without a positive in `train`"), "{found:?}");
+        assert!(
+            found[0].starts_with("1 of 3 labels is never positive in `train` and cannot be learned"),
+            "{found:?}"
+        );
         assert!(found[0].ends_with(": blue"), "{found:?}");
         assert!(found[1].starts_with("1 of 8 images of `val` are also in `train`"), "{found:?}");
         assert!(found[1].ends_with(": val5"), "{found:?}");

@@ -16,8 +16,8 @@ pub const INTERRUPTED: u8 = 130;
 
 /// Train a model, or continue a run.
 ///
-/// DATA is a folder in Datumaro or PASCAL VOC layout with a train and a val split. Settings come from a recipe;
-/// `mlcls config show` prints them all.
+/// DATA has a train and a val split, in any form that mlcls reads: Datumaro, COCO, PASCAL VOC, Roboflow, CSV, a
+/// folder per label. Settings come from a recipe; `mlcls config show` prints them all.
 #[derive(clap::Args)]
 pub struct Args {
     /// Data set to train on.

@@ -27,7 +27,7 @@ impl HeatMap<'_> {
     /// The plot. It has a size of its own; a page lets one scroll where a large one is wider than its card.
     pub fn to_svg(&self) -> String {
         let n = self.names.len();
-        let cell = (360.0 / n as f64).clamp(14.0, 36.0);
+        let cell = (360.0 / n as f64).clamp(12.5, 36.0);
         let left = gutter(self.names.iter().map(String::as_str), 110.0);
         let end = left + n as f64 * cell;
         let mut svg = Svg::new(end.max(left + 190.0) + 2.0, end + 34.0).fixed(n <= Self::FITS);

@@ -3,36 +3,11 @@
 use super::bits::Bits;
 use super::header::Component;
 use super::huffman::END_OF_BLOCK;
+use super::zigzag::place;
 
 /// 64 coefficients in rows of rising frequency, not yet multiplied with the quantisation, then a place for what is
 /// nobody's.
 pub(super) type Coefficients = [i16; 72];
-
-/// Where the coefficients of a file go: a zigzag over the block; behind it, the place that is nobody's.
-const ORDER: [u8; 256] = {
-    let mut order = [64; 256];
-    let (mut x, mut y) = (0, 0);
-    let mut k = 0;
-    while k < 64 {
-        order[k] = 8 * y + x;
-        // Diagonals, up and down in turns; at the border, along it.
-        (x, y) = match ((x + y) % 2, x, y) {
-            (0, 7, _) => (7, y + 1),
-            (0, _, 0) => (x + 1, 0),
-            (0, _, _) => (x + 1, y - 1),
-            (_, _, 7) => (x + 1, 7),
-            (_, 0, _) => (0, y + 1),
-            (_, _, _) => (x - 1, y + 1),
-        };
-        k += 1;
-    }
-    order
-};
-
-/// Where coefficient `k` of a file goes.
-pub(super) fn place(k: usize) -> usize {
-    usize::from(ORDER[k & 63])
-}
 
 /// Reads a block: `mean` is the first coefficient of the block before and becomes that of this one. The
 /// coefficients are zero before. Gives the place of the last one that is not zero, in the order of the file; `None`
@@ -102,7 +77,7 @@ fn last(k: usize) -> Option<usize> {
 fn next(bits: &mut Bits, component: &Component, k: usize, coefficients: &mut Coefficients) -> usize {
     let code = component.ac.find(bits.peek());
     let k = k + usize::from(code.skip);
-    coefficients[usize::from(ORDER[k & 255])] = code.value(bits.peek()) as i16;
+    coefficients[place(k)] = code.value(bits.peek()) as i16;
     bits.consume(code.total);
     k + 1
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::block;
 use super::huffman::{Kind, Table};
+use super::zigzag::place;
 
 /// What the segments before the first scan say, of a file that this decoder knows.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ fn quantisation_tables(mut payload: &[u8], seen: &mut Seen) -> Option<()> {
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | i16::from(byte));
         let mut table = [0; 64];
         for (k, value) in values.chunks_exact(size).map(number).enumerate() {
-            table[block::place(k)] = value;
+            table[place(k)] = value;
         }
         *slot = Some(table);
         payload = rest;

@@ -11,8 +11,8 @@ pub(super) use implementation::Vectors;
 mod x86 {
     use std::arch::x86_64::__m256i;
 
+    use super::super::basis::{ACROSS_HALF, ACROSS_SHIFT, Basis, DOWN_HALF, DOWN_SHIFT};
     use super::super::block::Coefficients;
-    use super::super::idct::{ACROSS_HALF, ACROSS_SHIFT, Basis, DOWN_HALF, DOWN_SHIFT};
     use crate::image::avx2::Avx2;
 
     /// The factors of a transform, for two coefficients each.
@@ -120,8 +120,8 @@ mod x86 {
 /// What cannot be had.
 #[cfg(not(target_arch = "x86_64"))]
 mod other {
+    use super::super::basis::Basis;
     use super::super::block::Coefficients;
-    use super::super::idct::Basis;
     use crate::image::avx2::Avx2;
 
     #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@
 //! half resolution is transformed to twice as many and needs no interpolation. That removes frequencies that the
 //! smaller picture cannot hold before they are mixed into others.
 
+mod basis;
 mod bits;
 mod block;
 mod colour;
@@ -22,6 +23,7 @@ mod plane;
 #[cfg(test)]
 mod tests;
 mod upsample;
+mod zigzag;
 
 use multiversion::multiversion;
 
