@@ -27,6 +27,7 @@
 #![deny(missing_docs)]
 
 mod average_precision;
+mod choose;
 mod counts;
 mod error;
 mod report;
@@ -34,8 +35,9 @@ mod scores;
 mod threshold;
 
 pub use average_precision::{Definition, MeanAp, Ties, average_precision, mean_ap};
+pub use choose::{ChosenThreshold, Goal, ThresholdOptions, choose_thresholds, cross_fit_thresholds};
 pub use counts::Counts;
 pub use error::Error;
 pub use report::{LabelReport, Report, evaluate};
 pub use scores::{Answer, Scores};
-pub use threshold::{AtThreshold, at_threshold};
+pub use threshold::{AtThreshold, Threshold, at_threshold};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::average_precision::Ranking;
-use crate::threshold::{count_per_label, summarise};
+use crate::threshold::{Threshold, count_per_label, summarise};
 use crate::{AtThreshold, Counts, Definition, MeanAp, Scores, Ties};
 
 /// All metrics of one evaluation. Fractions from 0 to 1.
@@ -64,8 +64,10 @@ pub struct LabelReport {
 
 /// Computes every metric of this crate, sorting the images once for each label.
 ///
-/// `threshold` is of the same kind as the scores, see [`at_threshold`](crate::at_threshold()).
-pub fn evaluate(scores: &Scores<'_>, threshold: f32) -> Report {
+/// # Panics
+/// If there are fewer thresholds than labels.
+pub fn evaluate<'t>(scores: &Scores<'_>, threshold: impl Into<Threshold<'t>>) -> Report {
+    let threshold = threshold.into();
     let rankings = (0..scores.labels()).map(|label| Ranking::new(scores, label));
     let aps: Vec<[Option<f64>; 4]> = rankings
         .map(|r| Definition::ALL.map(|definition| r.average_precision(definition, Ties::Together)))

@@ -56,6 +56,15 @@ impl<'a> Scores<'a> {
         Ok(Self { scores, targets, mask, labels })
     }
 
+    /// The same answers to other scores, which are as many and not NaN.
+    pub(crate) fn with_scores<'b>(&self, scores: &'b [f32]) -> Scores<'b>
+    where
+        'a: 'b,
+    {
+        debug_assert_eq!(scores.len(), self.scores.len());
+        Scores { scores, ..*self }
+    }
+
     /// `N`, the number of images.
     pub fn images(&self) -> usize {
         self.scores.len() / self.labels

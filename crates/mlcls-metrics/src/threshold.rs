@@ -5,7 +5,42 @@ use serde::Serialize;
 use crate::counts::ratio;
 use crate::{Answer, Counts, Scores};
 
-/// Metrics at one threshold: a label is predicted present if its score is **at least** the threshold.
+/// From which score on a label is predicted present: one for all, or one for each. Of the same kind as the scores: 0.5 for
+/// probabilities, 0 for logits. With a threshold of NaN nothing is predicted present.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold<'a> {
+    /// One for all labels.
+    Same(f32),
+    /// One for each label, in order.
+    PerLabel(&'a [f32]),
+}
+
+impl Threshold<'_> {
+    /// That of one label.
+    ///
+    /// # Panics
+    /// If there is none for it.
+    pub fn of(self, label: usize) -> f32 {
+        match self {
+            Self::Same(threshold) => threshold,
+            Self::PerLabel(thresholds) => thresholds[label],
+        }
+    }
+}
+
+impl From<f32> for Threshold<'_> {
+    fn from(threshold: f32) -> Self {
+        Self::Same(threshold)
+    }
+}
+
+impl<'a> From<&'a [f32]> for Threshold<'a> {
+    fn from(thresholds: &'a [f32]) -> Self {
+        Self::PerLabel(thresholds)
+    }
+}
+
+/// Metrics of decisions: a label is predicted present if its score is **at least** its threshold.
 ///
 /// Unknown entries are left out everywhere. (mmcls and OTX 1.x count them as absent here, though not in their average
 /// precision.) Fractions from 0 to 1. A label whose precision or recall is undefined (0/0) counts as 0 in CP, CR and
@@ -13,8 +48,6 @@ use crate::{Answer, Counts, Scores};
 /// is left out of those means.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct AtThreshold {
-    /// The threshold.
-    pub threshold: f32,
     /// CP: the mean over labels of the precision.
     pub cp: f64,
     /// CR: the mean over labels of the recall.
@@ -40,8 +73,10 @@ pub struct AtThreshold {
     pub accuracy_mlc: Option<f64>,
 }
 
-/// Computes the metrics at a threshold, of the same kind as the scores: 0.5 for probabilities, 0 for logits. With a
-/// threshold of NaN nothing is predicted present.
+/// Computes the metrics at a threshold, or at one for each label.
+///
+/// # Panics
+/// If there are fewer thresholds than labels.
 ///
 /// ```
 /// use mlcls_metrics::{Scores, at_threshold};
@@ -52,23 +87,24 @@ pub struct AtThreshold {
 /// assert_eq!((metrics.hamming_loss, metrics.subset_accuracy), (Some(0.25), Some(0.5)));
 /// # Ok::<(), mlcls_metrics::Error>(())
 /// ```
-pub fn at_threshold(scores: &Scores<'_>, threshold: f32) -> AtThreshold {
+pub fn at_threshold<'t>(scores: &Scores<'_>, threshold: impl Into<Threshold<'t>>) -> AtThreshold {
+    let threshold = threshold.into();
     summarise(scores, &count_per_label(scores, threshold), threshold)
 }
 
 /// The counts of each label.
-pub(crate) fn count_per_label(scores: &Scores<'_>, threshold: f32) -> Vec<Counts> {
+pub(crate) fn count_per_label(scores: &Scores<'_>, threshold: Threshold<'_>) -> Vec<Counts> {
     let mut counts = vec![Counts::default(); scores.labels()];
     for image in 0..scores.images() {
-        for (counts, (score, answer)) in counts.iter_mut().zip(scores.image(image)) {
-            counts.add(score >= threshold, answer);
+        for (label, (score, answer)) in scores.image(image).enumerate() {
+            counts[label].add(score >= threshold.of(label), answer);
         }
     }
     counts
 }
 
 /// The metrics, given the counts of each label at the same threshold.
-pub(crate) fn summarise(scores: &Scores<'_>, per_label: &[Counts], threshold: f32) -> AtThreshold {
+pub(crate) fn summarise(scores: &Scores<'_>, per_label: &[Counts], threshold: Threshold<'_>) -> AtThreshold {
     let mean = |metric: fn(&Counts) -> Option<f64>| {
         let known = per_label.iter().filter(|counts| counts.known() > 0);
         let (labels, sum) = known.fold((0, 0.0), |(n, sum), c| (n + 1, sum + metric(c).unwrap_or(0.0)));
@@ -78,7 +114,6 @@ pub(crate) fn summarise(scores: &Scores<'_>, per_label: &[Counts], threshold: f3
     let mut pooled = Counts::default();
     per_label.iter().for_each(|counts| pooled += *counts);
     AtThreshold {
-        threshold,
         cp,
         cr,
         cf1: if cp + cr > 0.0 { 2.0 * cp * cr / (cp + cr) } else { 0.0 },
@@ -92,23 +127,26 @@ pub(crate) fn summarise(scores: &Scores<'_>, per_label: &[Counts], threshold: f3
     }
 }
 
-fn subset_accuracy(scores: &Scores<'_>, threshold: f32) -> Option<f64> {
+fn subset_accuracy(scores: &Scores<'_>, threshold: Threshold<'_>) -> Option<f64> {
     let (mut images, mut all_right) = (0, 0);
     for image in 0..scores.images() {
-        let mut known = scores.image(image).filter(|entry| entry.1 != Answer::Unknown).peekable();
+        let entries = scores.image(image).enumerate();
+        let mut known = entries.filter(|(_, (_, answer))| *answer != Answer::Unknown).peekable();
         if known.peek().is_some() {
             images += 1;
-            let right = known.all(|(score, answer)| (score >= threshold) == (answer == Answer::Present));
+            let right = known.all(|(label, (score, answer))| {
+                (score >= threshold.of(label)) == (answer == Answer::Present)
+            });
             all_right += usize::from(right);
         }
     }
     ratio(all_right, images)
 }
 
-fn accuracy_mlc(scores: &Scores<'_>, threshold: f32) -> Option<f64> {
+fn accuracy_mlc(scores: &Scores<'_>, threshold: Threshold<'_>) -> Option<f64> {
     let mut counts = Counts::default();
-    for (score, answer) in (0..scores.images()).flat_map(|image| scores.image(image)) {
-        counts.add(score > threshold, answer);
+    for (label, (score, answer)) in (0..scores.images()).flat_map(|image| scores.image(image).enumerate()) {
+        counts.add(score > threshold.of(label), answer);
     }
     counts.accuracy()
 }

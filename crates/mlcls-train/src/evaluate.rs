@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mlcls_data::{Dataset, Item, Loader, LoaderOptions, Split};
-use mlcls_metrics::Report;
+use mlcls_metrics::{Report, Threshold};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
@@ -15,7 +15,7 @@ use crate::score::Scored;
 pub struct EvalOptions {
     /// Images per batch.
     pub batch_size: usize,
-    /// Score from which a label counts as predicted; the checkpoint's own when `None`.
+    /// Score from which a label counts as predicted, the same for all; the checkpoint's own when `None`.
     pub threshold: Option<f32>,
 }
 
@@ -36,8 +36,11 @@ pub struct Evaluation {
     pub loss: Option<f64>,
     /// All metrics, as fractions from 0 to 1.
     pub report: Report,
-    /// Score from which a label counted as predicted.
+    /// Score from which a label counted as predicted, where no other was chosen for it.
     pub threshold: f32,
+    /// The same for each label, where they were chosen one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<f32>>,
     /// Seconds that the images took, decoding included.
     pub seconds: f64,
     /// Scores of each image, `[images, labels]` row by row in the order of the split; not part of the JSON.
@@ -56,28 +59,35 @@ pub fn evaluate_checkpoint(
     options: &EvalOptions,
 ) -> Result<Evaluation> {
     let info = &checkpoint.info;
-    let items = items_in_order(&info.labels, dataset, dataset.require_split(split)?)?;
-    let loader = Loader::new(
-        items,
-        LoaderOptions {
-            size: info.image_size as u32,
-            batch: options.batch_size,
-            resize: info.resize,
-            ..LoaderOptions::default()
-        },
-    );
-    let graph = &checkpoint.model.graph;
-    let scored = Scored::of(graph, &checkpoint.weights, &loader, &info.loss, || Ok::<_, Error>(()))?;
+    let scored = score_split(checkpoint, dataset, split, options.batch_size)?;
     let threshold = options.threshold.unwrap_or(info.threshold);
+    let thresholds = info.thresholds.clone().filter(|_| options.threshold.is_none());
+    let used = thresholds.as_deref().map_or(threshold.into(), Threshold::PerLabel);
     Ok(Evaluation {
         split: split.to_owned(),
         labels: info.labels.clone(),
         loss: scored.loss.mean(),
-        report: scored.report(info.labels.len(), threshold)?,
+        report: scored.report(info.labels.len(), used)?,
         threshold,
+        thresholds,
         seconds: scored.seconds,
         scores: scored.scores,
     })
+}
+
+/// Scores of a checkpoint on one split of a data set, labels in the order of the checkpoint.
+pub(crate) fn score_split(
+    checkpoint: &Checkpoint,
+    dataset: &Dataset,
+    split: &str,
+    batch: usize,
+) -> Result<Scored> {
+    let info = &checkpoint.info;
+    let items = items_in_order(&info.labels, dataset, dataset.require_split(split)?)?;
+    let (size, resize) = (info.image_size as u32, info.resize);
+    let loader = Loader::new(items, LoaderOptions { size, batch, resize, ..LoaderOptions::default() });
+    let graph = &checkpoint.model.graph;
+    Scored::of(graph, &checkpoint.weights, &loader, &info.loss, || Ok(()))
 }
 
 /// The items of a split with their states in the order of a checkpoint's labels.

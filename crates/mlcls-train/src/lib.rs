@@ -84,6 +84,7 @@ mod stop;
 mod summary;
 #[cfg(test)]
 mod testing;
+mod thresholds;
 mod train;
 
 pub use adaptive::{AdaptiveInterval, adaptive_repeats};
@@ -109,4 +110,5 @@ pub use schedule::{Cosine, OneCycle, Plateau, PlateauConfig, Policy, Schedule, W
 pub use setup::Memory;
 pub use stop::StopFlag;
 pub use summary::{RunSummary, WeakLabel};
+pub use thresholds::{ThresholdReport, checkpoint_thresholds};
 pub use train::{resume, train};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mlcls_data::Loader;
 use mlcls_engine::{Graph, InferPlan, Weights};
 use mlcls_loss::Loss;
-use mlcls_metrics::{Report, Scores, evaluate};
+use mlcls_metrics::{Report, Scores, Threshold, evaluate};
 
 use crate::error::Error;
 use crate::state::LossSum;
@@ -47,10 +47,14 @@ impl Scored {
         Ok(all)
     }
 
-    /// All metrics, at one threshold.
-    pub fn report(&self, labels: usize, threshold: f32) -> Result<Report, Error> {
-        let scores = Scores::new(&self.scores, &self.targets, &self.mask, labels)?;
-        Ok(evaluate(&scores, threshold))
+    /// The scores of so many labels, as metrics take them.
+    pub fn view(&self, labels: usize) -> Result<Scores<'_>, Error> {
+        Ok(Scores::new(&self.scores, &self.targets, &self.mask, labels)?)
+    }
+
+    /// All metrics.
+    pub fn report<'t>(&self, labels: usize, threshold: impl Into<Threshold<'t>>) -> Result<Report, Error> {
+        Ok(evaluate(&self.view(labels)?, threshold))
     }
 }
 

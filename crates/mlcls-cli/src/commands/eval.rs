@@ -181,15 +181,26 @@ impl EvalReport {
         writeln!(t, "{} `{}`: {} images in {}", self.data.display(), e.split, r.images, duration(e.seconds))?;
         writeln!(t)?;
 
-        let mut labels =
-            Table::new(["label", "AP", "positives", "negatives", "unknown", "precision", "recall", "F1"]);
-        for (name, label) in e.labels.iter().zip(&r.per_label) {
+        let mut labels = Table::new([
+            "label",
+            "AP",
+            "positives",
+            "negatives",
+            "unknown",
+            "threshold",
+            "precision",
+            "recall",
+            "F1",
+        ]);
+        for (i, (name, label)) in e.labels.iter().zip(&r.per_label).enumerate() {
+            let threshold = e.thresholds.as_ref().map_or(e.threshold, |thresholds| thresholds[i]);
             labels.row([
                 name.clone(),
                 percent(label.ap),
                 label.positives.to_string(),
                 label.negatives.to_string(),
                 label.unknowns.to_string(),
+                format!("{threshold:.3}"),
                 percent(label.precision),
                 percent(label.recall),
                 percent(label.f1),
@@ -215,7 +226,10 @@ impl EvalReport {
         }
         let at = &r.at_threshold;
         writeln!(t)?;
-        writeln!(t, "at scores from {}:", at.threshold)?;
+        match e.thresholds {
+            Some(_) => writeln!(t, "at scores from each label's threshold:")?,
+            None => writeln!(t, "at scores from {}:", e.threshold)?,
+        }
         let [cp, cr, cf1, op, or, of1] =
             [at.cp, at.cr, at.cf1, at.op, at.or, at.of1].map(|v| percent(Some(v)));
         writeln!(t, "  per label    CP {cp}  CR {cr}  CF1 {cf1}")?;

@@ -7,6 +7,7 @@ pub mod find;
 mod images;
 pub mod predict;
 mod settings;
+pub mod thresholds;
 pub mod train;
 pub mod weights;
 
