@@ -27,6 +27,7 @@
 #![deny(missing_docs)]
 
 mod average_precision;
+mod calibration;
 mod choose;
 mod counts;
 mod error;
@@ -35,6 +36,7 @@ mod scores;
 mod threshold;
 
 pub use average_precision::{Definition, MeanAp, Ties, average_precision, mean_ap};
+pub use calibration::{Bin, Calibration, calibration_error, reliability};
 pub use choose::{ChosenThreshold, Goal, ThresholdOptions, choose_thresholds, cross_fit_thresholds};
 pub use counts::Counts;
 pub use error::Error;
