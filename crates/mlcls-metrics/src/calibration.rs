@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::folds::Folds;
 use crate::{Answer, Scores};
 
 /// How a logit becomes a score: `sigmoid(slope * logit + offset)`.
@@ -81,6 +82,25 @@ impl Calibration {
         };
         Self::Platt((0..logits.labels()).map(line).collect())
     }
+}
+
+/// Scores `[N, C]` of logits, each by a calibration that `fit` makes without it, in so many folds: what a calibration is worth
+/// on new images. Positives and negatives of each label are dealt out in turns.
+///
+/// ```
+/// use mlcls_metrics::{Calibration, Scores, cross_fit_calibration};
+///
+/// let logits = Scores::new(&[2.0, -1.0, 1.0, -2.0], &[1.0, 1.0, 0.0, 0.0], &[1.0; 4], 1)?;
+/// let scores = cross_fit_calibration(&logits, 2, Calibration::fit_temperature);
+/// assert!(scores[0] > scores[1]);
+/// # Ok::<(), mlcls_metrics::Error>(())
+/// ```
+pub fn cross_fit_calibration(
+    logits: &Scores<'_>,
+    folds: usize,
+    fit: impl Fn(&Scores<'_>) -> Calibration,
+) -> Vec<f32> {
+    Folds::deal(logits, folds).cross_fit(logits, fit, Calibration::score)
 }
 
 /// Logits and answers (1 or 0) of the known entries of a label. Infinite logits say nothing about a slope.
@@ -202,4 +222,20 @@ pub fn calibration_error(bins: &[Bin]) -> Option<f64> {
     let all: usize = bins.iter().map(|bin| bin.count).sum();
     let apart = bins.iter().map(|bin| bin.count as f64 * (bin.score - bin.present).abs()).sum::<f64>();
     (all > 0).then(|| apart / all as f64)
+}
+
+/// The mean over known decisions of `-ln(score)` where the label is present and `-ln(1 - score)` where it is absent; `None` where
+/// nothing is known. Scores nearer than 1e-7 to 0 or 1 count as that near, or one of them could outweigh all.
+pub fn log_loss(scores: &Scores<'_>) -> Option<f64> {
+    let (mut sum, mut known) = (0.0, 0_usize);
+    for (score, answer) in (0..scores.images()).flat_map(|image| scores.image(image)) {
+        let score = f64::from(score).clamp(1e-7, 1.0 - 1e-7);
+        sum -= match answer {
+            Answer::Present => score.ln(),
+            Answer::Absent => (1.0 - score).ln(),
+            Answer::Unknown => continue,
+        };
+        known += 1;
+    }
+    (known > 0).then(|| sum / known as f64)
 }

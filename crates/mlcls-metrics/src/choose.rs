@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::counts::Counts;
+use crate::folds::Folds;
 use crate::threshold::{AtThreshold, at_threshold};
 use crate::{Answer, Scores};
 
@@ -65,8 +66,21 @@ pub struct ChosenThreshold {
 /// # Ok::<(), mlcls_metrics::Error>(())
 /// ```
 pub fn choose_thresholds(scores: &Scores<'_>, options: &ThresholdOptions) -> Vec<ChosenThreshold> {
-    let entries = (0..scores.labels()).map(|label| scores.label(label).collect()).collect();
-    choose(entries, options)
+    let labels = 0..scores.labels();
+    let curves: Vec<Curve> = labels.clone().map(|label| Curve::new(scores.label(label))).collect();
+    let few = |curve: &Curve| curve.positives < options.least_positives.max(1);
+    let (pooled, pooled_reached) = if curves.iter().any(few) {
+        Curve::new(labels.flat_map(|label| scores.label(label))).best(options.goal)
+    } else {
+        (f32::INFINITY, false)
+    };
+    let choice = |curve: &Curve| {
+        let pooled_here = few(curve);
+        let (threshold, reached) =
+            if pooled_here { (pooled, pooled_reached) } else { curve.best(options.goal) };
+        ChosenThreshold { threshold, pooled: pooled_here, reached }
+    };
+    curves.iter().map(choice).collect()
 }
 
 /// What choosing thresholds is worth on new images: of each label the positives and the negatives are dealt out in turns to
@@ -88,58 +102,12 @@ pub fn choose_thresholds(scores: &Scores<'_>, options: &ThresholdOptions) -> Vec
 /// # Ok::<(), mlcls_metrics::Error>(())
 /// ```
 pub fn cross_fit_thresholds(scores: &Scores<'_>, options: &ThresholdOptions) -> AtThreshold {
-    let folds = options.folds.max(2);
-    let part_of: Vec<Vec<usize>> =
-        (0..scores.labels()).map(|label| deal(scores.label(label), folds)).collect();
-    let mut decisions = vec![0.0; scores.images() * scores.labels()];
-    for fold in 0..folds {
-        let others = |label: usize| {
-            let entries = scores.label(label).zip(&part_of[label]);
-            entries.filter(|(_, part)| **part != fold).map(|(entry, _)| entry).collect()
-        };
-        let chosen = choose((0..scores.labels()).map(others).collect(), options);
-        for (label, chosen) in chosen.iter().enumerate() {
-            for (image, (score, _)) in scores.label(label).enumerate() {
-                if part_of[label][image] == fold && score >= chosen.threshold {
-                    decisions[image * scores.labels() + label] = 1.0;
-                }
-            }
-        }
-    }
+    let decisions = Folds::deal(scores, options.folds).cross_fit(
+        scores,
+        |others| choose_thresholds(others, options),
+        |chosen, label, score| if score >= chosen[label].threshold { 1.0 } else { 0.0 },
+    );
     at_threshold(&scores.with_scores(&decisions), 0.5)
-}
-
-/// The part of each entry: positives in turns, negatives in turns. Unknown ones are in the first.
-fn deal(entries: impl Iterator<Item = (f32, Answer)>, folds: usize) -> Vec<usize> {
-    let (mut positives, mut negatives) = (0, 0);
-    let part = |(_, answer)| {
-        let turn = match answer {
-            Answer::Present => &mut positives,
-            Answer::Absent => &mut negatives,
-            Answer::Unknown => return 0,
-        };
-        *turn += 1;
-        (*turn - 1) % folds
-    };
-    entries.map(part).collect()
-}
-
-/// The thresholds from the entries of each label.
-fn choose(labels: Vec<Vec<(f32, Answer)>>, options: &ThresholdOptions) -> Vec<ChosenThreshold> {
-    let curves: Vec<Curve> = labels.iter().map(|entries| Curve::new(entries.iter().copied())).collect();
-    let few = |curve: &Curve| curve.positives < options.least_positives.max(1);
-    let (pooled, pooled_reached) = if curves.iter().any(few) {
-        Curve::new(labels.iter().flatten().copied()).best(options.goal)
-    } else {
-        (f32::INFINITY, false)
-    };
-    let threshold = |curve: &Curve| {
-        let pooled_here = few(curve);
-        let (threshold, reached) =
-            if pooled_here { (pooled, pooled_reached) } else { curve.best(options.goal) };
-        ChosenThreshold { threshold, pooled: pooled_here, reached }
-    };
-    curves.iter().map(threshold).collect()
 }
 
 /// What every threshold would lead to, from the highest down.

@@ -31,12 +31,13 @@ mod calibration;
 mod choose;
 mod counts;
 mod error;
+mod folds;
 mod report;
 mod scores;
 mod threshold;
 
 pub use average_precision::{Definition, MeanAp, Ties, average_precision, mean_ap};
-pub use calibration::{Bin, Calibration, calibration_error, reliability};
+pub use calibration::{Bin, Calibration, calibration_error, cross_fit_calibration, log_loss, reliability};
 pub use choose::{ChosenThreshold, Goal, ThresholdOptions, choose_thresholds, cross_fit_thresholds};
 pub use counts::Counts;
 pub use error::Error;

@@ -65,6 +65,20 @@ impl<'a> Scores<'a> {
         Scores { scores, ..*self }
     }
 
+    /// The same with another mask of zeros and ones, which knows no more than this one.
+    pub(crate) fn with_mask<'b>(&self, mask: &'b [f32]) -> Scores<'b>
+    where
+        'a: 'b,
+    {
+        debug_assert_eq!(mask.len(), self.mask.len());
+        Scores { mask, ..*self }
+    }
+
+    /// The mask, with zeros where `keep` says no of an entry's place.
+    pub(crate) fn mask_where(&self, keep: impl Fn(usize) -> bool) -> Vec<f32> {
+        self.mask.iter().enumerate().map(|(place, &known)| if keep(place) { known } else { 0.0 }).collect()
+    }
+
     /// `N`, the number of images.
     pub fn images(&self) -> usize {
         self.scores.len() / self.labels

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
-use mlcls_metrics::{Calibration, Scores, calibration_error, reliability};
+use mlcls_metrics::{Calibration, Scores, calibration_error, log_loss, reliability};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ struct Case {
     pooled: [f32; 2],
     temperature: f32,
     error: f64,
+    loss: f64,
 }
 
 /// Scores of logits, `[N, C]`.
@@ -55,6 +56,7 @@ fn equal_to_scikit_learn() {
         let plain = Scores::new(&plain, &case.targets, &case.mask, case.labels).unwrap();
         let error = calibration_error(&reliability(&plain, reference.bins)).unwrap();
         assert!((error - case.error).abs() < 1e-6, "{}: {error}", case.name);
+        assert!((log_loss(&plain).unwrap() - case.loss).abs() < 1e-6, "{}", case.name);
     }
 }
 
