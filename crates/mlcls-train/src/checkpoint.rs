@@ -6,6 +6,7 @@ use std::path::Path;
 use mlcls_data::Resize;
 use mlcls_engine::Weights;
 use mlcls_loss::Loss;
+use mlcls_metrics::Calibration;
 use mlcls_models::{Head, Model, ModelOptions, Normalization, WeightFile, build, save_weights};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,8 +17,9 @@ use crate::error::{Error, Result};
 /// Value of the metadata key `format`.
 const FORMAT: &str = "mlcls-checkpoint";
 
-/// Value of the metadata key `format_version`; raised when an older program could misread a newer file.
-const FORMAT_VERSION: u32 = 1;
+/// Highest value of the metadata key `format_version` that is read. It is raised when an older program could misread a newer
+/// file; what such a program would understand is still written as 1.
+const FORMAT_VERSION: u32 = 2;
 
 /// What a checkpoint says about itself.
 ///
@@ -26,14 +28,15 @@ const FORMAT_VERSION: u32 = 1;
 ///
 /// | key | example |
 /// |---|---|
-/// | `format`, `format_version` | `mlcls-checkpoint`, `1` |
+/// | `format`, `format_version` | `mlcls-checkpoint`, `1`; `2` with a calibration |
 /// | `mlcls_version` | `0.1.0` |
 /// | `model` | `efficientnet_b0` |
 /// | `labels` | `["cat","dog"]`, in the order of the logits |
 /// | `image_size` | `224` |
 /// | `mean`, `std` | `[0.485,0.456,0.406]`; pixels are fed as `(x / 255 - mean) / std`, RGB |
 /// | `resize` | `bilinear` |
-/// | `head`, `head_scale` | `cosine`, `7.0`; a score is `sigmoid(logit)` |
+/// | `head`, `head_scale` | `cosine`, `7.0`; a score is `sigmoid(logit)`, unless calibrated |
+/// | `calibration` | `{"temperature":1.4}` for `sigmoid(logit / 1.4)`, `{"platt":[[0.9,-0.2]]}` for `sigmoid(0.9 * logit - 0.2)`, a line per label; only when fitted |
 /// | `loss` | `{"name":"aam","k":0.8,...}` |
 /// | `threshold`, `thresholds` | `0.5`; `[0.4,0.6]`, one per label, only when chosen |
 /// | `epoch` | `12`, from 1 |
@@ -60,6 +63,8 @@ pub struct CheckpointInfo {
     pub head_scale: f32,
     /// What was minimised.
     pub loss: Loss,
+    /// How a logit becomes a score.
+    pub calibration: Calibration,
     /// Score from which a label counts as predicted.
     pub threshold: f32,
     /// The same for each label, where they were chosen one by one.
@@ -166,6 +171,7 @@ impl CheckpointInfo {
             head: model.head,
             head_scale: model.scale,
             loss,
+            calibration: Calibration::None,
             threshold: 0.5,
             thresholds: None,
             epoch: 0,
@@ -184,7 +190,11 @@ impl CheckpointInfo {
         text("head", self.head.name());
         text("weights", self.weights.name());
         text("data_fingerprint", &self.data_fingerprint);
-        text("format_version", &json(&FORMAT_VERSION));
+        let calibrated = self.calibration != Calibration::None;
+        text("format_version", if calibrated { "2" } else { "1" });
+        if calibrated {
+            text("calibration", &json(&self.calibration));
+        }
         text("labels", &json(&self.labels));
         text("image_size", &json(&self.image_size));
         text("mean", &json(&self.normalization.mean));
@@ -229,6 +239,15 @@ impl CheckpointInfo {
             let reason = format!("{} thresholds for {} labels; expected one each", t.len(), labels.len());
             return Err(entries.fail(reason));
         }
+        let calibration =
+            if map.contains_key("calibration") { entries.json("calibration")? } else { Calibration::None };
+        if let Calibration::Platt(lines) = &calibration
+            && lines.len() != labels.len()
+        {
+            let (lines, labels) = (lines.len(), labels.len());
+            let reason = format!("a calibration of {lines} labels for {labels}; expected one line each");
+            return Err(entries.fail(reason));
+        }
         Ok(Self {
             mlcls_version: entries.text("mlcls_version")?.to_owned(),
             model: entries.text("model")?.to_owned(),
@@ -239,6 +258,7 @@ impl CheckpointInfo {
             head: entries.json("head")?,
             head_scale: entries.json("head_scale")?,
             loss: entries.json("loss")?,
+            calibration,
             threshold: entries.json("threshold")?,
             thresholds,
             epoch: entries.json("epoch")?,

@@ -87,7 +87,7 @@ pub(crate) fn score_split(
     let (size, resize) = (info.image_size as u32, info.resize);
     let loader = Loader::new(items, LoaderOptions { size, batch, resize, ..LoaderOptions::default() });
     let graph = &checkpoint.model.graph;
-    Scored::of(graph, &checkpoint.weights, &loader, &info.loss, || Ok(()))
+    Scored::of(graph, &checkpoint.weights, &loader, &info.loss, &info.calibration, || Ok(()))
 }
 
 /// The items of a split with their states in the order of a checkpoint's labels.

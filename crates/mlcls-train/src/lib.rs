@@ -60,6 +60,7 @@
 
 mod adaptive;
 mod available;
+mod calibrate;
 mod cards;
 mod checkpoint;
 mod config;
@@ -88,6 +89,7 @@ mod thresholds;
 mod train;
 
 pub use adaptive::{AdaptiveInterval, adaptive_repeats};
+pub use calibrate::{CalibrationMethod, CalibrationReport, Reliability, fit_calibration};
 pub use checkpoint::{Checkpoint, CheckpointInfo, MetricValue};
 pub use config::{
     AugmentConfig, Auto, Config, ConfigError, DEFAULT_MODEL, DEFAULT_RECIPE, DataConfig, EvalConfig, Layers,

@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::error::Result;
-use crate::score::sigmoid;
 
 /// What a model says about one image file.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl<'a> Predictor<'a> {
             let logits = if readable > 0 { self.plan.run(&pixels, readable)? } else { &[] };
             let mut rows = logits.chunks_exact(self.info.labels.len().max(1));
             for (path, image) in paths.iter().zip(images) {
-                let scores = image.map(|_| rows.next().unwrap_or(&[]).iter().copied().map(sigmoid).collect());
+                let scores = image.map(|_| self.info.scores(rows.next().unwrap_or(&[])));
                 predictions.push(Prediction { path: path.clone(), scores });
             }
         }
@@ -78,6 +77,11 @@ impl<'a> Predictor<'a> {
 }
 
 impl CheckpointInfo {
+    /// Scores of the logits of an image, 0 to 1.
+    pub fn scores(&self, logits: &[f32]) -> Vec<f32> {
+        logits.iter().enumerate().map(|(label, &logit)| self.calibration.score(label, logit)).collect()
+    }
+
     /// The labels whose score reaches its threshold, best first, with their scores.
     pub fn predicted<'a>(&'a self, scores: &[f32]) -> Vec<(&'a str, f32)> {
         let threshold = |label: usize| self.thresholds.as_ref().map_or(self.threshold, |t| t[label]);

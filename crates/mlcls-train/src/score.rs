@@ -5,7 +5,7 @@ use std::time::Instant;
 use mlcls_data::Loader;
 use mlcls_engine::{Graph, InferPlan, Weights};
 use mlcls_loss::Loss;
-use mlcls_metrics::{Report, Scores, Threshold, evaluate};
+use mlcls_metrics::{Calibration, Report, Scores, Threshold, evaluate};
 
 use crate::error::Error;
 use crate::state::LossSum;
@@ -14,6 +14,7 @@ use crate::state::LossSum;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scored {
     pub scores: Vec<f32>,
+    pub logits: Vec<f32>,
     pub targets: Vec<f32>,
     pub mask: Vec<f32>,
     pub loss: LossSum,
@@ -27,6 +28,7 @@ impl Scored {
         weights: &Weights,
         loader: &Loader,
         loss: &Loss,
+        calibration: &Calibration,
         go_on: impl Fn() -> Result<(), E>,
     ) -> Result<Self, E> {
         let start = Instant::now();
@@ -38,7 +40,9 @@ impl Scored {
             let batch = batch.map_err(Error::from)?;
             let logits = plan.run(&batch.pixels, batch.len()).map_err(Error::from)?;
             all.loss.add(loss.value(logits, &batch.targets, &batch.mask).map_err(Error::from)?);
-            all.scores.extend(logits.iter().copied().map(sigmoid));
+            let labels = logits.len() / batch.len();
+            all.scores.extend(logits.iter().enumerate().map(|(i, &z)| calibration.score(i % labels, z)));
+            all.logits.extend_from_slice(logits);
             all.targets.extend_from_slice(&batch.targets);
             all.mask.extend_from_slice(&batch.mask);
             batches.recycle(batch);
@@ -47,18 +51,13 @@ impl Scored {
         Ok(all)
     }
 
-    /// The scores of so many labels, as metrics take them.
-    pub fn view(&self, labels: usize) -> Result<Scores<'_>, Error> {
-        Ok(Scores::new(&self.scores, &self.targets, &self.mask, labels)?)
+    /// Scores of so many labels, these or others, with the answers: as metrics take them.
+    pub fn view<'a>(&'a self, scores: &'a [f32], labels: usize) -> Result<Scores<'a>, Error> {
+        Ok(Scores::new(scores, &self.targets, &self.mask, labels)?)
     }
 
     /// All metrics.
     pub fn report<'t>(&self, labels: usize, threshold: impl Into<Threshold<'t>>) -> Result<Report, Error> {
-        Ok(evaluate(&self.view(labels)?, threshold))
+        Ok(evaluate(&self.view(&self.scores, labels)?, threshold))
     }
-}
-
-/// The score of a logit, 0 to 1.
-pub(crate) fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
 }

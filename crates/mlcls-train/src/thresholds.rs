@@ -75,7 +75,7 @@ pub fn checkpoint_thresholds(
 ) -> Result<ThresholdReport> {
     let info = &checkpoint.info;
     let scored = score_split(checkpoint, dataset, split, batch_size)?;
-    let scores = scored.view(info.labels.len())?;
+    let scores = scored.view(&scored.scores, info.labels.len())?;
     let report = ThresholdReport::of(&scores, info.threshold, options);
     if report.chosen.iter().any(|chosen| !chosen.threshold.is_finite()) {
         let reason =

@@ -1,5 +1,6 @@
 //! One file per command: its flags, and what it does with them.
 
+pub mod calibrate;
 pub mod config;
 pub mod data;
 pub mod eval;

@@ -1,5 +1,6 @@
 //! Validation within a run, and the choice of the best checkpoint.
 
+use mlcls_metrics::Calibration;
 use mlcls_metrics::{Definition, Report};
 
 use super::{Halt, Run};
@@ -17,7 +18,8 @@ impl Run<'_> {
     pub(super) fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report), Halt> {
         let setup = self.setup;
         let (graph, weights) = (&setup.model.graph, self.weights_of(kind));
-        let scored = Scored::of(graph, weights, &setup.val, &setup.loss, || self.go_on())?;
+        let scored =
+            Scored::of(graph, weights, &setup.val, &setup.loss, &Calibration::None, || self.go_on())?;
         let report = scored.report(setup.summary.labels.len(), setup.config.eval.threshold)?;
         self.speed.validation_seconds = scored.seconds;
         let validation = Validation {
