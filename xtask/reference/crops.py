@@ -15,7 +15,6 @@ import sys
 import torch
 from torchvision.transforms import RandomResizedCrop
 
-torch.set_num_threads(1)
 DRAWS = 100_000
 
 
@@ -42,14 +41,20 @@ def torchvision(width, height):
     return x, y, w, h
 
 
-random.seed(7)
-torch.manual_seed(7)
-crops = []
-for style, draw in (("efficientnet", efficientnet), ("torchvision", torchvision)):
-    for width, height in ((224, 224), (500, 333), (60, 400)):
-        drawn = torch.tensor([draw(width, height) for _ in range(DRAWS)], dtype=torch.float64)
-        crops.append({"style": style, "width": width, "height": height, "draws": DRAWS,
-                      "mean": [round(v, 4) for v in drawn.mean(0).tolist()],
-                      "deviation": [round(v, 4) for v in drawn.std(0).tolist()]})
-with open(sys.argv[1], "w") as f:
-    f.write("[\n" + ",\n".join(json.dumps(c) for c in crops) + "\n]\n")
+def main():
+    torch.set_num_threads(1)
+    random.seed(7)
+    torch.manual_seed(7)
+    crops = []
+    for style, draw in (("efficientnet", efficientnet), ("torchvision", torchvision)):
+        for width, height in ((224, 224), (500, 333), (60, 400)):
+            drawn = torch.tensor([draw(width, height) for _ in range(DRAWS)], dtype=torch.float64)
+            crops.append({"style": style, "width": width, "height": height, "draws": DRAWS,
+                          "mean": [round(v, 4) for v in drawn.mean(0).tolist()],
+                          "deviation": [round(v, 4) for v in drawn.std(0).tolist()]})
+    with open(sys.argv[1], "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(c) for c in crops) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -29,6 +29,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from safetensors.torch import load_file
 from torchvision.transforms import RandomResizedCrop
 
+import crops
+
 IMAGENET, HALF, UNIT = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), ([0.5] * 3, [0.5] * 3), ([0.0] * 3, [1.0] * 3)
 NORMALIZATIONS = {"imagenet": IMAGENET, "half": HALF, "unit": UNIT}
 
@@ -61,26 +63,6 @@ def resize(image, size, method):
     x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
     return Image.fromarray(x[0].round().byte().permute(1, 2, 0).numpy())
-
-
-def efficientnet_window(width, height, size):
-    """As crops.py restates mmcls 0.25; left, top, right, bottom."""
-    area = width * height
-    for _ in range(10):
-        aspect = random.uniform(3 / 4, 4 / 3)
-        low, high = round(math.sqrt(0.08 * area / aspect)), round(math.sqrt(area / aspect))
-        if high * aspect > width:
-            high = int((width + 0.5 - 1e-7) / aspect)
-            high -= high * aspect > width
-        high = min(high, height)
-        h = round(random.uniform(min(low, high), high))
-        w = round(h * aspect)
-        if 0.1 * area <= w * h <= area and w <= width and h <= height:
-            x, y = random.randint(0, width - w), random.randint(0, height - h)
-            return x, y, x + w, y + h
-    side = size / (size + 32) * min(width, height)
-    x, y = round((width - side) / 2), round((height - side) / 2)
-    return x, y, x + int(side), y + int(side)
 
 
 def chain_op(image):
@@ -121,7 +103,8 @@ def augmented(image, preset, size, method):
         y, x, h, w = RandomResizedCrop.get_params(torch.empty(3, image.height, image.width), [0.08, 1.0], [3 / 4, 4 / 3])
         image = resize(image.crop((x, y, x + w, y + h)), size, method)
     elif preset == "plateau":
-        image = resize(squashed.crop(efficientnet_window(*squashed.size, size)), size, method)
+        x, y, w, h = crops.efficientnet(*squashed.size, size)
+        image = resize(squashed.crop((x, y, x + w, y + h)), size, method)
     else:
         image = resize(squashed, size, method)
     if preset != "none" and random.random() < 0.5:

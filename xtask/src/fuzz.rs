@@ -47,8 +47,8 @@ pub fn run(args: &Args) -> Result<()> {
             fuzz(target, &[&found, seeds, corpus], &options)?;
         }
         if args.keep {
-            // Without counters: how often code is reached would keep ten times as many.
-            let merge = ["-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=2048"];
+            // Without counters, as how often code is reached would keep ten times as many; and small ones.
+            let merge = ["-set_cover_merge=1", "-use_counters=0", "-max_len=700", "-rss_limit_mb=2048"];
             fuzz(target, &[corpus, seeds, &found], &merge)?;
         }
     }
