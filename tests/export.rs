@@ -13,7 +13,8 @@ fn a_checkpoint_becomes_a_file_and_its_inputs_and_outputs_are_said() {
     let bytes = fs::read(&out).unwrap();
     assert!(text.starts_with(&format!("{out}\n")), "{text}");
     for part in [
-        "nonlinear head, 6 labels; ONNX opset 14",
+        "nonlinear head, 6 labels",
+        "ONNX opset 14",
         "image: float32 [batch, 3, ",
         "RGB from 0 to 255, resized (bilinear)",
         "logits: float32 [batch, 6], score = sigmoid(logit)",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use mlcls_export::onnx::proto::{ModelProto, TypeProto};
 use mlcls_export::onnx::{self, Card, InputFormat, OPSET, Options};
 use mlcls_models::TensorFile;
 use mlcls_train::{Checkpoint, CheckpointInfo};
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let card = card(&checkpoint.info, &path)?;
     let model = onnx::export(&checkpoint.model, &checkpoint.weights, &card, &options)?;
     let bytes = onnx::save(&out, &model)?;
-    summary(&checkpoint.info, &model, &out, bytes)?;
+    summary(args, &checkpoint.info, &model, &out, bytes)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,45 +94,53 @@ fn card(info: &CheckpointInfo, path: &Path) -> Result<Card> {
         labels: info.labels.clone(),
         threshold: info.threshold,
         thresholds: info.thresholds.clone(),
-        resize: json!(info.resize).as_str().unwrap_or_default().to_owned(),
+        resize: resize(info),
         checkpoint: TensorFile::open(path)?.metadata().get("blake3").cloned(),
     })
 }
 
-fn summary(info: &CheckpointInfo, model: &onnx::proto::ModelProto, out: &Path, bytes: usize) -> Result<()> {
-    let (labels, megabytes) = (info.labels.len(), bytes as f64 / 1e6);
-    let (name, path, resize) = (&info.model, out.display(), json!(info.resize));
+/// What was written, what goes in, what comes out, and how to try it.
+fn summary(args: &Args, info: &CheckpointInfo, model: &ModelProto, out: &Path, bytes: usize) -> Result<()> {
+    let (path, size, labels) = (out.display(), info.image_size, info.labels.len());
+    let megabytes = bytes as f64 / 1e6;
     let mut to = stdout().lock();
     writeln!(to, "{path}")?;
-    writeln!(
-        to,
-        "  model   {name}, {} head, {labels} labels; ONNX opset {OPSET}, {megabytes:.1} MB",
-        info.head
-    )?;
-    let graph = model.graph.clone().unwrap_or_default();
-    for (kind, values) in [("input", &graph.input), ("output", &graph.output)] {
-        for value in values {
-            let shape = value.r#type.clone().unwrap_or_default();
-            writeln!(to, "  {kind:<7} {}: {shape}{}", value.name, meaning(&value.name, &resize))?;
-        }
+    writeln!(to, "  model   {}, {} head, {labels} labels", info.model, info.head)?;
+    writeln!(to, "  format  ONNX opset {OPSET}, float32, {megabytes:.1} MB")?;
+    let graph = model.graph.iter();
+    let inputs = graph.clone().flat_map(|graph| &graph.input).map(|value| ("input", value));
+    let outputs = graph.flat_map(|graph| &graph.output).map(|value| ("output", value));
+    for (kind, value) in inputs.chain(outputs) {
+        let shape: String = value.r#type.iter().map(TypeProto::to_string).collect();
+        writeln!(to, "  {kind:<6}  {}: {shape}{}", value.name, meaning(&value.name, info))?;
     }
+    let image = match args.input {
+        Input::FloatNchw => format!("(1, 3, {size}, {size}), n.float32"),
+        Input::Uint8Nchw => format!("(1, 3, {size}, {size}), n.uint8"),
+        Input::Uint8Nhwc => format!("(1, {size}, {size}, 3), n.uint8"),
+    };
     writeln!(
         to,
-        "labels and thresholds are in the file; to look at it and run it (pip install onnxruntime):"
+        "\nLabels, thresholds and preprocessing are in its metadata. A black image through it (onnxruntime):"
     )?;
     writeln!(
         to,
-        "  python3 -c \"import onnxruntime as o; s = o.InferenceSession('{path}'); \
-         print(s.get_modelmeta().custom_metadata_map['mlcls_labels'])\""
+        "  python3 -c \"import numpy as n, onnxruntime as o; \
+         print(o.InferenceSession('{path}').run(None, {{'image': n.zeros({image})}}))\""
     )?;
     Ok(())
 }
 
 /// What one must know of an input or output beside its shape.
-fn meaning(name: &str, resize: &serde_json::Value) -> String {
+fn meaning(name: &str, info: &CheckpointInfo) -> String {
     match name {
-        "image" => format!(", RGB from 0 to 255, resized ({})", resize.as_str().unwrap_or_default()),
+        "image" => format!(", RGB from 0 to 255, resized ({})", resize(info)),
         "logits" => ", score = sigmoid(logit)".to_owned(),
         _ => String::new(),
     }
+}
+
+/// The method's name as checkpoints write it.
+fn resize(info: &CheckpointInfo) -> String {
+    json!(info.resize).as_str().unwrap_or_default().to_owned()
 }

@@ -19,15 +19,6 @@ pub enum InputFormat {
 }
 
 impl InputFormat {
-    /// Its name: `float-nchw`, `uint8-nchw` or `uint8-nhwc`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::FloatNchw => "float-nchw",
-            Self::ByteNchw => "uint8-nchw",
-            Self::ByteNhwc => "uint8-nhwc",
-        }
-    }
-
     /// Adds the input `image` and what brings it to `(x / 255 - mean) / std`, float32 NCHW.
     pub(super) fn append(self, onnx: &mut Builder, image: Shape, mean: [f32; 3], std: [f32; 3]) -> String {
         let Shape { h, w, c } = image;
