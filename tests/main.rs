@@ -5,10 +5,12 @@
 mod bench_voc;
 mod data;
 mod errors;
+mod export;
 mod fetch;
 mod interrupted;
 mod output;
 mod pipeline;
 mod predict;
+mod thresholds;
 mod util;
 mod weights;

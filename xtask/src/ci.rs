@@ -49,6 +49,7 @@ const LAYERS: &[(&str, &[&str], Candle)] = &[
         &["mlcls-data", "mlcls-metrics", "mlcls-engine", "mlcls-loss", "mlcls-models"],
         Candle::Yes,
     ),
+    ("mlcls-export", &["mlcls-engine", "mlcls-models"], Candle::Yes),
 ];
 
 #[derive(Clone, Copy, PartialEq)]

@@ -5,6 +5,7 @@
 //! vector back. See each type for an example.
 #![deny(missing_docs)]
 
+mod affine;
 mod aligned;
 mod arena;
 #[cfg(feature = "bench")]
@@ -31,6 +32,7 @@ mod team;
 mod train;
 mod weights;
 
+pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
 pub use error::{Error, Result};
 pub use graph::{
@@ -38,6 +40,7 @@ pub use graph::{
     Shape, Window,
 };
 pub use infer::InferPlan;
+pub use kernels::cosine::unit_rows;
 pub use memory::resident_bytes;
 pub use op::{InferModule, TrainOp};
 pub use profile::{Profile, StageProfile, Work};

@@ -39,6 +39,14 @@ impl Calibration {
         ((score / (1.0 - score)).ln() - offset) / slope
     }
 
+    /// Slope and offset of so many labels; `None` where nothing was calibrated.
+    ///
+    /// # Panics
+    /// As [`score`](Self::score).
+    pub fn lines(&self, labels: usize) -> Option<Vec<[f32; 2]>> {
+        (*self != Self::None).then(|| (0..labels).map(|label| self.line(label)).collect())
+    }
+
     /// Slope and offset.
     fn line(&self, label: usize) -> [f32; 2] {
         match self {

@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod export;
 pub mod find;
 mod images;
 pub mod predict;

@@ -1,10 +1,11 @@
 //! What the weights decide, decided once: batch-norm folded into the convolutions, weights packed, sums fused.
 
 use super::dense::{Dense, Expand};
+use crate::affine::Affine;
 use crate::aligned::Aligned;
 use crate::border::tap_major;
 use crate::graph::Activation;
-use crate::kernels::cosine::normalise;
+use crate::kernels::cosine::unit_rows;
 use crate::kernels::simd::Isa;
 use crate::program::*;
 use crate::weights::Weights;
@@ -49,20 +50,17 @@ pub enum Folded {
     },
 }
 
-/// Scale and shift of a value's batch-norm with its running statistics.
-fn fold(program: &Program, weights: &Weights, value: ValueId) -> (Vec<f32>, Vec<f32>) {
-    let c = program.values[value].shape.c;
+/// A value's batch-norm with its running statistics.
+fn fold(program: &Program, weights: &Weights, value: ValueId) -> Affine {
     match program.values[value].norm.map(|n| &program.norms[n]) {
-        Some(Norm::Batch { eps, weight, bias, mean, var, .. }) => (0..c)
-            .map(|ch| {
-                let scale = f64::from(weights.params[weight.start + ch])
-                    / (f64::from(weights.buffers[var.start + ch]) + f64::from(*eps)).sqrt();
-                let shift = f64::from(weights.params[bias.start + ch])
-                    - f64::from(weights.buffers[mean.start + ch]) * scale;
-                (scale as f32, shift as f32)
-            })
-            .unzip(),
-        _ => (vec![1.0; c], vec![0.0; c]),
+        Some(Norm::Batch { eps, weight, bias, mean, var, .. }) => Affine::batch_norm(
+            *eps,
+            &weights.params[weight.clone()],
+            &weights.params[bias.clone()],
+            &weights.buffers[mean.clone()],
+            &weights.buffers[var.clone()],
+        ),
+        _ => Affine::identity(program.values[value].shape.c),
     }
 }
 
@@ -80,10 +78,11 @@ pub fn fold_stage(
             let (cin, taps) = (conv.input.c, conv.window.kernel * conv.window.kernel);
             let k = cin * taps;
             let w = param(&conv.weight);
-            let (scale, mut shift) = fold(program, weights, conv.out);
+            let mut affine = fold(program, weights, conv.out);
             if let Some(b) = &conv.bias {
-                shift.iter_mut().zip(param(b)).zip(&scale).for_each(|((s, b), k)| *s += b * k);
+                affine = affine.behind_bias(param(b));
             }
+            let Affine { scale, shift } = affine;
             let at = |l: usize, o: usize| w[tap_major(o * k + l, cin, taps)] * scale[o];
             let dense = Dense::new(isa, k, at, shift, program.values[conv.out].act);
             let gate = match &conv.src {
@@ -94,7 +93,7 @@ pub fn fold_stage(
         }
         Stage::Depthwise(dw) => {
             let (c, taps) = (dw.input.c, dw.window.kernel * dw.window.kernel);
-            let (scale, bias) = fold(program, weights, dw.out);
+            let Affine { scale, shift: bias } = fold(program, weights, dw.out);
             let w = param(&dw.weight);
             let mut weights = Aligned::zeros(taps * c);
             for (i, v) in weights.iter_mut().enumerate() {
@@ -115,10 +114,7 @@ pub fn fold_stage(
         Stage::PRelu(prelu) => Folded::PRelu { prelu: prelu.clone(), slope: weights.params[prelu.slope] },
         Stage::Dropout(d) => Folded::Copy { src: d.src.value, out: d.out, len: d.shape.len() },
         Stage::Cosine(head) => {
-            let w = param(&head.weight);
-            let (mut unit, mut inverse) = (vec![0.0; w.len()], vec![0.0; head.classes]);
-            normalise(w, head.d, &mut unit, &mut inverse);
-            Folded::Cosine { head: head.clone(), unit }
+            Folded::Cosine { head: head.clone(), unit: unit_rows(param(&head.weight), head.d) }
         }
     }
 }

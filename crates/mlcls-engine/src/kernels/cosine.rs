@@ -24,6 +24,14 @@ pub fn normalise(rows: &[f32], d: usize, out: &mut [f32], inverse: &mut [f32]) {
     }
 }
 
+/// Rows of length `d`, each divided by its length, which is taken as at least 1e-12: the class vectors of a
+/// [`CosineLinear`](crate::Op::CosineLinear) as inference uses them.
+pub fn unit_rows(rows: &[f32], d: usize) -> Vec<f32> {
+    let (mut unit, mut inverse) = (vec![0.0; rows.len()], vec![0.0; rows.len() / d.max(1)]);
+    normalise(rows, d.max(1), &mut unit, &mut inverse);
+    unit
+}
+
 /// Logits of one image from its unit features and the unit class vectors.
 pub fn logits(x: &[f32], classes: &[f32], scale: f32, out: &mut [f32]) {
     for (class, out) in classes.chunks_exact(x.len()).zip(out) {

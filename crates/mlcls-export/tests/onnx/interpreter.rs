@@ -1,0 +1,136 @@
+//! ONNX operators by their definition, in plain loops and double precision.
+
+use std::collections::HashMap;
+
+use crate::wire::{Model, Node, Tensor};
+
+/// Runs a model; returns every value by its name.
+pub fn run(model: &Model, input: Tensor) -> HashMap<String, Tensor> {
+    let mut values = model.tensors.clone();
+    values.insert(model.input.0.clone(), input);
+    for node in &model.nodes {
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|name| &values[name]).collect();
+        let output = compute(node, &inputs);
+        assert!(values.insert(node.output.clone(), output).is_none(), "{} is written twice", node.output);
+    }
+    values
+}
+
+fn compute(node: &Node, x: &[&Tensor]) -> Tensor {
+    let attribute = |name: &str| node.attributes.get(name).map(Vec::as_slice);
+    let map = |f: &dyn Fn(f64) -> f64| Tensor {
+        dims: x[0].dims.clone(),
+        values: x[0].values.iter().map(|&v| f(v)).collect(),
+    };
+    let hard_sigmoid = |alpha: f64, beta: f64, v: f64| (alpha * v + beta).clamp(0.0, 1.0);
+    match node.op.as_str() {
+        "Add" => broadcast(x[0], x[1], |a, b| a + b),
+        "Sub" => broadcast(x[0], x[1], |a, b| a - b),
+        "Mul" => broadcast(x[0], x[1], |a, b| a * b),
+        "Div" => broadcast(x[0], x[1], |a, b| a / b),
+        "Max" => broadcast(x[0], x[1], f64::max),
+        "PRelu" => broadcast(x[0], x[1], |v, slope| if v < 0.0 { slope * v } else { v }),
+        "Relu" => map(&|v| v.max(0.0)),
+        "Sigmoid" => map(&|v| 1.0 / (1.0 + (-v).exp())),
+        "HardSwish" => map(&|v| v * hard_sigmoid(1.0 / 6.0, 0.5, v)),
+        "HardSigmoid" => {
+            let (alpha, beta) = (attribute("alpha").unwrap()[0], attribute("beta").unwrap()[0]);
+            map(&|v| hard_sigmoid(alpha, beta, v))
+        }
+        "Clip" => map(&|v| v.clamp(x[1].values[0], x[2].values[0])),
+        "Cast" => match attribute("to").unwrap() {
+            [1.0] => x[0].clone(),
+            [2.0] => map(&|v| f64::from(v as u8)),
+            other => panic!("cast to type {other:?}"),
+        },
+        "Conv" => convolve(node, x),
+        "GlobalAveragePool" => reduce(x[0], &[2, 3], |all| all.iter().sum::<f64>() / all.len() as f64),
+        "ReduceL2" => reduce(x[0], &axes(node), |all| all.iter().map(|v| v * v).sum::<f64>().sqrt()),
+        "ReduceMin" => reduce(x[0], &axes(node), |all| all.iter().copied().fold(f64::INFINITY, f64::min)),
+        "ReduceMax" => reduce(x[0], &axes(node), |all| all.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+        "Flatten" => {
+            assert_eq!(attribute("axis"), Some(&[1.0][..]));
+            let n = x[0].dims[0];
+            Tensor { dims: vec![n, x[0].values.len() / n], values: x[0].values.clone() }
+        }
+        "Transpose" => {
+            assert_eq!(attribute("perm"), Some(&[0.0, 3.0, 1.0, 2.0][..]));
+            let [n, h, w, c] = four(x[0]);
+            let dims = vec![n, c, h, w];
+            let at = |i: usize| ((i / (c * h * w) * h + i / w % h) * w + i % w) * c + i / (h * w) % c;
+            Tensor { dims, values: (0..n * c * h * w).map(|i| x[0].values[at(i)]).collect() }
+        }
+        other => panic!("{}: unknown operator {other}", node.name),
+    }
+}
+
+fn four(x: &Tensor) -> [usize; 4] {
+    x.dims.clone().try_into().expect("four axes")
+}
+
+fn axes(node: &Node) -> Vec<usize> {
+    assert_eq!(node.attributes["keepdims"], [1.0]);
+    node.attributes["axes"].iter().map(|&a| a as usize).collect()
+}
+
+/// `f` of each element of `a` and its partner in `b`, whose axes are aligned at the end and may have size 1.
+fn broadcast(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
+    let skipped = a.dims.len().checked_sub(b.dims.len()).expect("the first operand has more axes");
+    let partner = |mut i: usize| {
+        let (mut at, mut stride) = (0, 1);
+        for axis in (skipped..a.dims.len()).rev() {
+            let (size, own) = (a.dims[axis], b.dims[axis - skipped]);
+            assert!(own == size || own == 1, "{:?} and {:?}", a.dims, b.dims);
+            at += if own == 1 { 0 } else { i % size * stride };
+            stride *= own;
+            i /= size;
+        }
+        b.values[at]
+    };
+    let values = a.values.iter().enumerate().map(|(i, &v)| f(v, partner(i))).collect();
+    Tensor { dims: a.dims.clone(), values }
+}
+
+/// `f` of the elements along some axes, which stay with size 1.
+fn reduce(x: &Tensor, axes: &[usize], f: impl Fn(&[f64]) -> f64) -> Tensor {
+    let kept: Vec<usize> = (0..4).map(|a| if axes.contains(&a) { 1 } else { x.dims[a] }).collect();
+    let [n, c, h, w] = four(x);
+    let mut groups = vec![vec![]; kept.iter().product()];
+    for i in 0..n * c * h * w {
+        let place = [i / (c * h * w), i / (h * w) % c, i / w % h, i % w];
+        let group = (0..4).fold(0, |at, a| at * kept[a] + if axes.contains(&a) { 0 } else { place[a] });
+        groups[group].push(x.values[i]);
+    }
+    Tensor { dims: kept, values: groups.iter().map(|group| f(group)).collect() }
+}
+
+fn convolve(node: &Node, inputs: &[&Tensor]) -> Tensor {
+    let list = |name: &str, default: usize, length: usize| -> Vec<usize> {
+        let given = node.attributes.get(name);
+        given.map_or(vec![default; length], |v| v.iter().map(|&v| v as usize).collect())
+    };
+    let (x, weight) = (inputs[0], inputs[1]);
+    let ([n, c, h, w], [out, depth, kh, kw]) = (four(x), four(weight));
+    let (strides, pads) = (list("strides", 1, 2), list("pads", 0, 4));
+    let groups = list("group", 1, 1)[0];
+    assert_eq!((depth * groups, out % groups), (c, 0), "{}", node.name);
+    assert!(node.attributes.get("kernel_shape").is_none_or(|k| *k == [kh as f64, kw as f64]));
+    let oh = (h + pads[0] + pads[2] - kh) / strides[0] + 1;
+    let ow = (w + pads[1] + pads[3] - kw) / strides[1] + 1;
+    let mut values = vec![];
+    for i in 0..n * out * oh * ow {
+        let (image, o, oy, ox) = (i / (out * oh * ow), i / (oh * ow) % out, i / ow % oh, i % ow);
+        let mut sum = inputs.get(2).map_or(0.0, |bias| bias.values[o]);
+        for tap in 0..depth * kh * kw {
+            let (channel, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+            let (y, x_) = (oy * strides[0] + ky, ox * strides[1] + kx);
+            if (pads[0]..h + pads[0]).contains(&y) && (pads[1]..w + pads[1]).contains(&x_) {
+                let from = image * c + o / (out / groups) * depth + channel;
+                let at = (from * h + y - pads[0]) * w + x_ - pads[1];
+                sum += weight.values[o * depth * kh * kw + tap] * x.values[at];
+            }
+        }
+        values.push(sum);
+    }
+    Tensor { dims: vec![n, out, oh, ow], values }
+}

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""What mlcls exports, run by other programs: the checker of onnx, onnxruntime, OpenVINO, and the model itself in timm.
+
+usage: onnx_parity.py [MODEL ...]        (all four by default; from the root of the repository)
+needs: torch, timm, numpy, safetensors, onnx, onnxruntime, openvino, openvino-model-api (versions are printed), cargo
+
+For every model, head and size below, `cargo run --example onnx_reference` makes the files and the engine's own numbers for
+seven images of noise. A line per case, with the greatest differences from the engine:
+  ort, openvino   logits, batches of 1 and 7
+  timm            logits of the same weights in timm and PyTorch, which have never seen the file
+  uint8           probabilities of both uint8 inputs, in both runtimes
+  model_api       probabilities and labels of one image in OpenVINO's Model API, which reads the file's own entries
+  features        `feature_vector`, in both runtimes
+  map             `saliency_map` beside ReciproCAM by its definition (a masked map per place, through the head), of 255
+Fails where logits or probabilities differ by more than 1e-4, features by more than 1e-4 of the greatest, the map by more than 1.
+"""
+import importlib.metadata
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import timm
+import torch
+import torch.nn.functional as F
+from model_api.adapters import ONNXRuntimeAdapter
+from model_api.models import ClassificationModel
+from safetensors.numpy import load_file
+
+MODELS = {  # our name: timm's, our default head
+    "mobilenet_v3_large": ("mobilenetv3_large_100", "nonlinear"),
+    "efficientnet_b0": ("efficientnet_b0", "cosine"),
+    "efficientnet_v2_s": ("tf_efficientnetv2_s", "cosine"),
+    "efficientnet_lite0": ("tf_efficientnet_lite0", "cosine"),
+}
+OTHER = {"cosine": "nonlinear", "nonlinear": "cosine"}
+LABELS = ["cat", "traffic_light", "dog", "bus", "tree"]  # of the example, as Model API wants them
+TOLERANCE = 1e-4
+COLUMNS = ["ort", "openvino", "timm", "uint8", "model_api", "features", "map"]
+HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def head(x, weights, scale=7.0):
+    """Logits of pooled features [n, d], in float64."""
+    w = {name[5:]: torch.from_numpy(v).double() for name, v in weights.items() if name.startswith("head.")}
+    if "hidden.weight" in w:
+        x = F.linear(x, w["hidden.weight"], w["hidden.bias"])
+        x = F.batch_norm(x, w["bn.running_mean"], w["bn.running_var"], w["bn.weight"], w["bn.bias"], eps=1e-5)
+        x = F.prelu(x, w["act.weight"])
+    if "bias" in w:
+        return F.linear(x, w["weight"], w["bias"])
+    return scale * F.linear(F.normalize(x), F.normalize(w["weight"])).clamp(-1, 1)
+
+
+def in_timm(name, weights, pixels):
+    """The last map and the logits, in float64."""
+    backbone = timm.create_model(name, num_classes=0)
+    if name.startswith("mobilenetv3"):  # OTX's head replaces timm's hidden layer
+        backbone.conv_head = backbone.norm_head = torch.nn.Identity()
+    state = {n: torch.from_numpy(v) for n, v in weights.items() if not n.startswith("head.")}
+    missing, unexpected = backbone.load_state_dict(state, strict=False)
+    assert not unexpected and all("num_batches_tracked" in n for n in missing), (missing, unexpected)
+    backbone = backbone.double().eval()
+    mean, std = HALF if name == "tf_efficientnet_lite0" else IMAGENET
+    images = torch.from_numpy(pixels).double() / 255
+    images = ((images - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        maps = backbone.forward_features(images)
+    return maps, head(maps.mean((2, 3)), weights)
+
+
+def reciprocam(maps, weights):
+    """OTX's class-wise saliency maps before rounding: `ReciproCAMHook` and `_normalize_map`."""
+    n, c, h, w = maps.shape
+    places = torch.eye(h * w, dtype=maps.dtype).reshape(h * w, 1, h, w)
+    result = []
+    for image in maps:
+        pooled = (image * places).mean((2, 3))
+        scores = torch.sigmoid(head(pooled, weights)).T
+        low, high = scores.min(1, keepdim=True).values, scores.max(1, keepdim=True).values
+        result.append(255 * (scores - low) / (high - low + 1e-12))
+    return torch.stack(result).reshape(n, -1, h, w).numpy()
+
+
+def runtimes(file):
+    """onnxruntime and OpenVINO: functions from images to {output: values}."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return {
+        "ort": lambda x: dict(zip(names, session.run(None, {"image": x}))),
+        "openvino": lambda x: {name: v for o, v in compiled(x).items() for name in o.names},
+    }
+
+
+def in_model_api(file, image):
+    """Scores of an image, and the labels that are predicted, by what the file says about itself."""
+    model = ClassificationModel(ONNXRuntimeAdapter(file), preload=True)
+    assert list(model.params.labels) == LABELS, model.params.labels
+    result = model(image)
+    return np.asarray(result.raw_scores), [label.name for label in result.top_labels]
+
+
+def case(ours, name, head_name, size, folder):
+    command = ["cargo", "run", "--quiet", "-p", "mlcls-export", "--example", "onnx_reference", "--"]
+    subprocess.run(command + [ours, head_name, str(size), str(folder)], check=True)
+    expected = load_file(folder / "reference.safetensors")
+    weights = load_file(folder / "weights.safetensors")
+    pixels, logits = expected["pixels"], expected["logits"]
+    far = lambda a, b: float(np.abs(np.asarray(a, np.float64) - b).max())
+    assert np.isfinite(logits).all() and logits.std() > 1e-3, "logits that tell nothing"
+
+    file = str(folder / "float.onnx")
+    for variant in ("float", "nchw", "nhwc"):
+        onnx.checker.check_model(str(folder / f"{variant}.onnx"), full_check=True)
+    found = {}
+    maps, in_torch = in_timm(name, weights, pixels)
+    found["timm"] = far(logits, in_torch.numpy())
+    nchw = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    by_definition = reciprocam(maps, weights)
+    found["features"] = found["map"] = found["uint8"] = 0.0
+    for runtime, run in runtimes(file).items():
+        whole, first = run(nchw), run(nchw[:1])
+        found[runtime] = max(far(whole["logits"], logits), far(first["logits"], logits[:1]))
+        greatest = np.abs(expected["features"]).max()
+        found["features"] = max(found["features"], far(whole["feature_vector"], expected["features"]) / greatest)
+        assert whole["saliency_map"].dtype == np.uint8
+        off = by_definition - whole["saliency_map"].astype(np.float64)  # 0 to 1 where it was rounded down
+        found["map"] = max(found["map"], float(np.abs(off - 0.5).max() - 0.5))
+    scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    by_model_api, predicted = in_model_api(file, pixels[0].astype(np.uint8))
+    found["model_api"] = far(by_model_api, scores[0])
+    assert predicted == [label for label, score in zip(LABELS, scores[0]) if score > 0.5], predicted
+    bytes_ = {"nchw": nchw.astype(np.uint8), "nhwc": pixels.astype(np.uint8)}
+    for variant, images in bytes_.items():
+        for run in runtimes(str(folder / f"{variant}.onnx")).values():
+            for n in (1, 7):
+                found["uint8"] = max(found["uint8"], far(run(images[:n])["probabilities"], scores[:n]))
+    limits = {"map": 1.0}
+    good = all(value <= limits.get(key, TOLERANCE) for key, value in found.items())
+    row = "".join(f"{found[c]:>10.1e}" for c in COLUMNS)
+    megabytes = Path(file).stat().st_size / 1e6
+    print(f"{ours:<20}{head_name:<11}{size:>4}{megabytes:>7.1f}{row}  {'ok' if good else 'FAILED'}", flush=True)
+    return good
+
+
+def main():
+    wanted = sys.argv[1:] or list(MODELS)
+    packages = ["torch", "timm", "numpy", "onnx", "onnxruntime", "openvino", "openvino-model-api"]
+    print(", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages))
+    print(f"{'model':<20}{'head':<11}{'size':>4}{'MB':>7}" + "".join(f"{c:>10}" for c in COLUMNS))
+    results = []
+    for ours in wanted:
+        name, default = MODELS[ours]
+        for head_name, size in [(default, 224), (default, 97), (OTHER[default], 130), ("linear", 65)]:
+            with tempfile.TemporaryDirectory() as folder:
+                results.append(case(ours, name, head_name, size, Path(folder)))
+    print("all within limits" if all(results) else "FAILED")
+    sys.exit(not all(results))
+
+
+main()
