@@ -26,16 +26,18 @@ pub struct ThresholdOptions {
     /// What for.
     pub goal: Goal,
     /// Positives that a label must have for a threshold of its own. With fewer the best threshold is mostly luck; the label
-    /// then has the one that is best for all decisions pooled.
+    /// then shares one with the other rare labels, that which is best for their decisions pooled. Where all of them together
+    /// have too few, it is that which is best for all labels pooled. (Pooled with frequent labels, rare ones get thresholds that they
+    /// hardly reach.)
     pub least_positives: usize,
     /// Parts of [`cross_fit_thresholds`], at least 2.
     pub folds: usize,
 }
 
 impl Default for ThresholdOptions {
-    /// The best F1, from 10 positives on, five folds.
+    /// The best F1, from 5 positives on, five folds.
     fn default() -> Self {
-        Self { goal: Goal::F1, least_positives: 10, folds: 5 }
+        Self { goal: Goal::F1, least_positives: 5, folds: 5 }
     }
 }
 
@@ -44,7 +46,7 @@ impl Default for ThresholdOptions {
 pub struct ChosenThreshold {
     /// From this score on the label is predicted present: midway between two scores, or the lowest of all.
     pub threshold: f32,
-    /// Whether the label had too few positives, and so has the threshold of all decisions pooled.
+    /// Whether the label had too few positives, and so shares its threshold with others.
     pub pooled: bool,
     /// Whether the goal is reached on the images that chose it. A precision may be out of reach; the threshold is then that of the greatest
     /// precision.
@@ -70,7 +72,11 @@ pub fn choose_thresholds(scores: &Scores<'_>, options: &ThresholdOptions) -> Vec
     let curves: Vec<Curve> = labels.clone().map(|label| Curve::new(scores.label(label))).collect();
     let few = |curve: &Curve| curve.positives < options.least_positives.max(1);
     let (pooled, pooled_reached) = if curves.iter().any(few) {
-        Curve::new(labels.flat_map(|label| scores.label(label))).best(options.goal)
+        let rare = labels.clone().filter(|label| few(&curves[*label]));
+        let pool = Curve::new(rare.flat_map(|label| scores.label(label)));
+        let all = || Curve::new(labels.flat_map(|label| scores.label(label)));
+        let pool = if few(&pool) { all() } else { pool };
+        pool.best(options.goal)
     } else {
         (f32::INFINITY, false)
     };

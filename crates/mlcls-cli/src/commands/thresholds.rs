@@ -35,7 +35,7 @@ pub struct Args {
     /// The most precision with at least this recall, in place of the best F1.
     #[arg(long, value_name = "SHARE", value_parser = super::score)]
     recall: Option<f32>,
-    /// Positives that a label needs for a threshold of its own; with fewer it gets that of all labels pooled.
+    /// Positives that a label needs for a threshold of its own; those with fewer share one.
     #[arg(long, value_name = "N", default_value_t = ThresholdOptions::default().least_positives)]
     least_positives: usize,
     /// Write the checkpoint with its thresholds here, and leave CHECKPOINT as it is.
@@ -125,7 +125,7 @@ fn text(report: &ThresholdReport, options: &ThresholdOptions) -> Result<String> 
     if pooled > 0 {
         writeln!(
             text,
-            "pooled: fewer than {} positives, so the threshold that is best for all labels together ({pooled} of {})\n",
+            "pooled: fewer than {} positives, so these {pooled} of {} labels share the threshold that is best for them together\n",
             options.least_positives,
             report.labels.len()
         )?;
