@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::util::{mlcls, short_training};
+use crate::util::{command, mlcls, short_training};
 
 #[test]
 fn without_a_terminal_there_are_no_control_codes() {
@@ -71,6 +71,20 @@ fn find_lists_the_models() {
     for model in models.as_array().unwrap() {
         assert!(text.contains(model["id"].as_str().unwrap()) && model["gflops"].as_f64().unwrap() > 0.1);
     }
+}
+
+#[test]
+fn doctor_says_what_the_machine_offers() {
+    let text = crate::util::finish(command(["doctor"]).env("RAYON_NUM_THREADS", "3")).ok().stdout;
+    for part in ["kernels", "threads 3", "CUDA", "not part of this program", "offline", "weights list"] {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+    let machine: serde_json::Value = serde_json::from_str(&mlcls(["doctor", "--json"]).ok().stdout).unwrap();
+    assert!(
+        machine["cores"].as_u64().unwrap() >= 1 && machine["memory"].as_u64().unwrap() > 1 << 20,
+        "{machine}"
+    );
+    assert_eq!(machine["weights"]["here"].as_array().unwrap().len(), 0);
 }
 
 #[test]

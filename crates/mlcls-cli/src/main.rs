@@ -37,6 +37,7 @@ enum Command {
     Find(commands::find::Args),
     Weights(commands::weights::Args),
     Config(commands::config::Args),
+    Doctor(commands::doctor::Args),
     Demo(demo::Args),
 }
 
@@ -65,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Find(args) => commands::find::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
         Command::Config(args) => commands::config::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

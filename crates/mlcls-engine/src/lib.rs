@@ -47,3 +47,9 @@ pub use profile::{Profile, StageProfile, Work};
 pub use roofline::Roofline;
 pub use train::{ArenaKind, ArenaMap, ArenaPiece, TrainPlan};
 pub use weights::Weights;
+
+/// The instruction set that kernels are run with on this processor: `avx512`, `avx2` or, where it has neither, `scalar`, which is
+/// many times slower.
+pub fn instruction_set() -> &'static str {
+    kernels::simd::Isa::detect().name()
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 /// Bytes that can be taken without swapping: what the kernel calls available, or what the control group leaves if that is
 /// less. `None` where the system does not say (other systems than Linux).
-pub(crate) fn available_memory() -> Option<u64> {
+pub fn available_memory() -> Option<u64> {
     let machine = in_machine(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok();
     let group = || in_group(&read("memory.max")?, &read("memory.current")?, &read("memory.stat")?);

@@ -89,6 +89,7 @@ mod thresholds;
 mod train;
 
 pub use adaptive::{AdaptiveInterval, adaptive_repeats};
+pub use available::available_memory;
 pub use calibrate::{CalibrationMethod, CalibrationReport, Reliability, fit_calibration};
 pub use checkpoint::{Checkpoint, CheckpointInfo, MetricValue};
 pub use config::{
