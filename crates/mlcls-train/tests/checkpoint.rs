@@ -8,6 +8,7 @@ use std::path::Path;
 
 use mlcls_engine::Weights;
 use mlcls_loss::{Asl, Loss};
+use mlcls_metrics::Calibration;
 use mlcls_models::{Head, Model, ModelOptions, Normalization, build, save_weights};
 use mlcls_train::{Checkpoint, CheckpointInfo, MetricValue, WeightsKind};
 
@@ -66,6 +67,24 @@ fn what_is_written_is_read() {
     assert!(fs::read(&path).unwrap() == fs::read(&again).unwrap(), "the same content is the same bytes");
 }
 
+/// An older program would take its scores for others, so it must refuse the file.
+#[test]
+fn a_calibrated_checkpoint_is_of_a_later_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.safetensors");
+    let model = model();
+    let weights = Weights::init(&model.graph, 5);
+    let version = |calibration: Calibration| {
+        let info = CheckpointInfo { calibration, ..info(&model) };
+        Checkpoint::save(&path, &model, &weights, &info).unwrap();
+        assert_eq!(Checkpoint::load(&path).unwrap().info, info);
+        mlcls_models::WeightFile::open(&path).unwrap().metadata()["format_version"].clone()
+    };
+    assert_eq!(version(Calibration::None), "1");
+    assert_eq!(version(Calibration::Temperature(0.4)), "2");
+    assert_eq!(version(Calibration::Platt(vec![[1.25, -0.5], [0.75, 0.1]])), "2");
+}
+
 #[test]
 fn cut_empty_and_foreign_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -105,8 +124,10 @@ fn metadata_that_does_not_fit_is_named() {
     let weights_only = with(&|m| m.clear());
     assert!(weights_only.contains("not a checkpoint of mlcls") && weights_only.contains("model.pretrained"));
     assert!(set("format", "pt").contains("not a checkpoint of mlcls: its metadata has `format` pt"));
-    let newer = set("format_version", "2");
-    assert!(newer.contains("format version 2, written by mlcls"), "{newer}");
+    let newer = set("format_version", "3");
+    assert!(newer.contains("format version 3, written by mlcls"), "{newer}");
+    let lines = set("calibration", r#"{"platt":[[1.0,0.0]]}"#);
+    assert!(lines.contains("a calibration of 1 labels for 2; expected one line each"), "{lines}");
     assert!(with(&|m| drop(m.remove("labels"))).contains("its metadata lacks `labels`"));
     assert!(set("labels", "cat").contains("its metadata `labels` cannot be read"));
     assert!(set("thresholds", "[0.5]").contains("1 thresholds for 2 labels"));
