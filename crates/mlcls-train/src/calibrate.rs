@@ -120,8 +120,6 @@ impl CheckpointInfo {
 #[cfg(test)]
 mod tests {
     use mlcls_data::LabelState;
-    use mlcls_engine::Weights;
-    use mlcls_loss::Loss;
 
     use super::*;
     use crate::evaluate::{EvalOptions, evaluate_checkpoint};
@@ -131,10 +129,7 @@ mod tests {
     fn a_calibration_changes_scores_and_no_decision() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(folder.path(), 2, 24);
-        let model = testing::model();
-        let info = CheckpointInfo::new(&model, dataset.labels.clone(), Loss::default());
-        let weights = Weights::init(&model.graph, 3);
-        let mut checkpoint = Checkpoint { info, model, weights };
+        let mut checkpoint = testing::checkpoint();
         let evaluate = |checkpoint: &Checkpoint| {
             evaluate_checkpoint(checkpoint, &dataset, "val", &EvalOptions::default()).unwrap()
         };
@@ -154,10 +149,7 @@ mod tests {
     fn a_temperature_is_at_least_as_likely_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(folder.path(), 2, 24);
-        let model = testing::model();
-        let info = CheckpointInfo::new(&model, dataset.labels.clone(), Loss::default());
-        let weights = Weights::init(&model.graph, 3);
-        let checkpoint = Checkpoint { info, model, weights };
+        let checkpoint = testing::checkpoint();
         let report =
             fit_calibration(&checkpoint, &dataset, "val", 7, CalibrationMethod::Temperature).unwrap();
         assert!(report.after.log_loss <= report.before.log_loss + 1e-9, "{report:?}");

@@ -118,26 +118,14 @@ fn items_in_order(labels: &[String], dataset: &Dataset, split: &Split) -> Result
 
 #[cfg(test)]
 mod tests {
-    use mlcls_engine::Weights;
-    use mlcls_loss::Loss;
-
     use super::*;
-    use crate::checkpoint::CheckpointInfo;
     use crate::testing;
-
-    fn checkpoint() -> Checkpoint {
-        let model = testing::model();
-        let labels = testing::LABELS.map(str::to_owned).into();
-        let info = CheckpointInfo::new(&model, labels, Loss::default());
-        let weights = Weights::init(&model.graph, 3);
-        Checkpoint { info, model, weights }
-    }
 
     #[test]
     fn the_order_of_labels_and_the_batch_size_do_not_matter() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(folder.path(), 2, 9);
-        let checkpoint = checkpoint();
+        let checkpoint = testing::checkpoint();
         let evaluate = |dataset: &Dataset, batch_size| {
             let options = EvalOptions { batch_size, threshold: Some(0.4) };
             evaluate_checkpoint(&checkpoint, dataset, "val", &options).unwrap()
@@ -158,10 +146,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut dataset = testing::dataset(folder.path(), 2, 2);
         dataset.labels[1] = "lime".to_owned();
-        let error = evaluate_checkpoint(&checkpoint(), &dataset, "val", &EvalOptions::default()).unwrap_err();
+        let error = evaluate_checkpoint(&testing::checkpoint(), &dataset, "val", &EvalOptions::default())
+            .unwrap_err();
         let message = error.to_string();
         assert!(message.contains("it lacks `green`; the checkpoint does not know `lime`"), "{message}");
-        let error = evaluate_checkpoint(&checkpoint(), &dataset, "vla", &EvalOptions::default()).unwrap_err();
+        let error = evaluate_checkpoint(&testing::checkpoint(), &dataset, "vla", &EvalOptions::default())
+            .unwrap_err();
         assert!(error.to_string().contains("did you mean `val`?"), "{error}");
     }
 }

@@ -100,7 +100,6 @@ impl CheckpointInfo {
 
 #[cfg(test)]
 mod tests {
-    use mlcls_engine::Weights;
     use mlcls_loss::Loss;
 
     use super::*;
@@ -111,10 +110,7 @@ mod tests {
     fn scores_are_those_of_evaluation_and_a_bad_image_harms_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(folder.path(), 1, 7);
-        let model = testing::model();
-        let info = CheckpointInfo::new(&model, dataset.labels.clone(), Loss::default());
-        let weights = Weights::init(&model.graph, 3);
-        let checkpoint = Checkpoint { info, model, weights };
+        let checkpoint = testing::checkpoint();
         let options = EvalOptions::default();
         let expected = evaluate_checkpoint(&checkpoint, &dataset, "val", &options).unwrap().scores;
 

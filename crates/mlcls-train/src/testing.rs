@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use mlcls_data::{Dataset, Format, Item, LabelState, Split};
-use mlcls_engine::{Activation, ConvOptions, GraphBuilder};
+use mlcls_engine::{Activation, ConvOptions, GraphBuilder, Weights};
+use mlcls_loss::Loss;
 use mlcls_models::{Head, Model, Normalization};
 
+use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::config::{Config, Layers};
 
 /// Side of the images.
@@ -13,6 +15,14 @@ const SIDE: usize = 32;
 
 /// Labels of [`dataset`]: each says that its channel is bright.
 pub(crate) const LABELS: [&str; 3] = ["red", "green", "blue"];
+
+/// A checkpoint of [`model`] with random weights.
+pub(crate) fn checkpoint() -> Checkpoint {
+    let model = model();
+    let info = CheckpointInfo::new(&model, LABELS.map(str::to_owned).into(), Loss::default());
+    let weights = Weights::init(&model.graph, 3);
+    Checkpoint { info, model, weights }
+}
 
 /// Writes a data set whose images are noise, bright in the channels of their labels: all eight combinations in turn.
 /// Every tenth answer is unknown.

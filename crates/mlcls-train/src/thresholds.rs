@@ -88,11 +88,8 @@ pub fn checkpoint_thresholds(
 #[cfg(test)]
 mod tests {
     use mlcls_data::LabelState;
-    use mlcls_engine::Weights;
-    use mlcls_loss::Loss;
 
     use super::*;
-    use crate::checkpoint::CheckpointInfo;
     use crate::evaluate::{EvalOptions, evaluate_checkpoint};
     use crate::testing;
 
@@ -100,10 +97,7 @@ mod tests {
     fn chosen_thresholds_are_used() {
         let folder = tempfile::tempdir().unwrap();
         let mut dataset = testing::dataset(folder.path(), 2, 24);
-        let model = testing::model();
-        let info = CheckpointInfo::new(&model, dataset.labels.clone(), Loss::default());
-        let weights = Weights::init(&model.graph, 3);
-        let mut checkpoint = Checkpoint { info, model, weights };
+        let mut checkpoint = testing::checkpoint();
         let options = ThresholdOptions { least_positives: 1, ..Default::default() };
         let report = checkpoint_thresholds(&checkpoint, &dataset, "val", 5, &options).unwrap();
         assert_eq!((report.images, report.labels.len(), report.chosen.len()), (24, 3, 3));

@@ -1,16 +1,13 @@
 //! `mlcls calibrate`: scores that are probabilities, by a calibration that is kept in the checkpoint.
 
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use mlcls_data::{Dataset, ReadOptions};
 use mlcls_metrics::Calibration;
-use mlcls_train::{CalibrationMethod, CalibrationReport, Checkpoint, Reliability, fit_calibration};
+use mlcls_train::{CalibrationMethod, CalibrationReport, Reliability, fit_calibration};
 
-use super::data::State;
-use super::eval::checkpoint_path;
+use super::tuning::Tuning;
 use crate::ui::table::Table;
 
 /// Turn scores into probabilities: fit a calibration and keep it in the checkpoint.
@@ -20,36 +17,11 @@ use crate::ui::table::Table;
 /// it did not help to fit.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint, or the folder of a run (its best checkpoint).
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
-    /// Data set with the labels of the checkpoint.
-    #[arg(value_name = "DATA")]
-    data: PathBuf,
-    /// Split to fit on, not one that was trained on.
-    #[arg(long, value_name = "NAME", default_value = "val")]
-    split: String,
+    #[command(flatten)]
+    tuning: Tuning,
     /// How.
     #[arg(long, value_name = "METHOD", value_enum, default_value = "platt")]
     method: Method,
-    /// Write the calibrated checkpoint here, and leave CHECKPOINT as it is.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Only print what it would be worth.
-    #[arg(long, conflicts_with = "out")]
-    dry_run: bool,
-    /// What an object marked `difficult` (VOC) says about its label.
-    #[arg(long, value_name = "STATE", value_enum, default_value = "unknown")]
-    difficult: State,
-    /// What a label is that an image shows only in crowd regions (COCO).
-    #[arg(long, value_name = "STATE", value_enum, default_value = "positive")]
-    crowd: State,
-    /// Images per batch.
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
-    batch_size: u16,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -62,28 +34,23 @@ enum Method {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let path = checkpoint_path(&args.checkpoint)?;
-    let mut checkpoint = Checkpoint::load(&path)?;
-    let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
-    let dataset = Dataset::open(&args.data, &options)?;
+    let (mut checkpoint, dataset) = args.tuning.open()?;
     let method = match args.method {
         Method::Platt => CalibrationMethod::Platt,
         Method::Temperature => CalibrationMethod::Temperature,
     };
-    let report = fit_calibration(&checkpoint, &dataset, &args.split, args.batch_size.into(), method)?;
-    let target = args.out.as_ref().unwrap_or(&path);
-    if !args.dry_run {
-        checkpoint.info.calibrate(report.calibration.clone());
-        Checkpoint::save(target, &checkpoint.model, &checkpoint.weights, &checkpoint.info)?;
-    }
+    let Tuning { split, batch_size, json, .. } = &args.tuning;
+    let report = fit_calibration(&checkpoint, &dataset, split, (*batch_size).into(), method)?;
+    checkpoint.info.calibrate(report.calibration.clone());
+    let kept = args.tuning.keep(&checkpoint)?;
     let mut out = stdout().lock();
-    if args.json {
+    if *json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        write!(out, "{}", text(&report)?)?;
-        if !args.dry_run {
-            writeln!(out, "\nkept in {}", target.display())?;
-        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    write!(out, "{}", text(&report)?)?;
+    if let Some(path) = kept {
+        writeln!(out, "\nkept in {}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

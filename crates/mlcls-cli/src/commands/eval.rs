@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use mlcls_data::{Dataset, ReadOptions};
+use mlcls_data::Dataset;
 use mlcls_metrics::Definition;
 use mlcls_train::{Checkpoint, EvalOptions, Evaluation, RunDir, evaluate_checkpoint};
 use serde::Serialize;
 
-use super::data::State;
+use super::data::Source;
 use crate::ui::table::Table;
 use crate::ui::{duration, number, percent};
 
@@ -23,21 +23,14 @@ pub struct Args {
     /// Checkpoint, or the folder of a run (its best checkpoint).
     #[arg(value_name = "CHECKPOINT")]
     checkpoint: PathBuf,
-    /// Data set with the labels of the checkpoint.
-    #[arg(value_name = "DATA")]
-    data: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// Split to evaluate on [default: test, or the only one]
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
     /// Score from which a label counts as predicted [default: the checkpoint's]
     #[arg(long, value_name = "SCORE", value_parser = super::score)]
     threshold: Option<f32>,
-    /// What an object marked `difficult` (VOC) says about its label.
-    #[arg(long, value_name = "STATE", value_enum, default_value = "unknown")]
-    difficult: State,
-    /// What a label is that an image shows only in crowd regions (COCO).
-    #[arg(long, value_name = "STATE", value_enum, default_value = "positive")]
-    crowd: State,
     /// Images per batch.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
@@ -52,8 +45,7 @@ pub struct Args {
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let path = checkpoint_path(&args.checkpoint)?;
-    let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
-    let dataset = Dataset::open(&args.data, &options)?;
+    let dataset = args.source.open()?;
     let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
     let split = match &args.split {
         Some(split) => split,

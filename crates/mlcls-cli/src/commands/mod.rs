@@ -12,6 +12,7 @@ pub mod predict;
 mod settings;
 pub mod thresholds;
 pub mod train;
+mod tuning;
 pub mod weights;
 
 /// Parses a score: a number from 0 to 1.

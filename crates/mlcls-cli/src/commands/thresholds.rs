@@ -1,16 +1,13 @@
 //! `mlcls thresholds`: a threshold for each label, chosen on a split and kept in the checkpoint.
 
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use mlcls_data::{Dataset, ReadOptions};
 use mlcls_metrics::{AtThreshold, Goal, ThresholdOptions};
-use mlcls_train::{Checkpoint, ThresholdReport, checkpoint_thresholds};
+use mlcls_train::{ThresholdReport, checkpoint_thresholds};
 
-use super::data::State;
-use super::eval::checkpoint_path;
+use super::tuning::Tuning;
 use crate::ui::percent;
 use crate::ui::table::Table;
 
@@ -20,15 +17,8 @@ use crate::ui::table::Table;
 /// cross-fitting: each image is decided by thresholds that it did not help to choose.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint, or the folder of a run (its best checkpoint).
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
-    /// Data set with the labels of the checkpoint.
-    #[arg(value_name = "DATA")]
-    data: PathBuf,
-    /// Split that chooses, not one that was trained on.
-    #[arg(long, value_name = "NAME", default_value = "val")]
-    split: String,
+    #[command(flatten)]
+    tuning: Tuning,
     /// The most recall with at least this precision, in place of the best F1.
     #[arg(long, value_name = "SHARE", value_parser = super::score, conflicts_with = "recall")]
     precision: Option<f32>,
@@ -38,51 +28,28 @@ pub struct Args {
     /// Positives that a label needs for a threshold of its own; those with fewer share one.
     #[arg(long, value_name = "N", default_value_t = ThresholdOptions::default().least_positives)]
     least_positives: usize,
-    /// Write the checkpoint with its thresholds here, and leave CHECKPOINT as it is.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Only print them.
-    #[arg(long, conflicts_with = "out")]
-    dry_run: bool,
-    /// What an object marked `difficult` (VOC) says about its label.
-    #[arg(long, value_name = "STATE", value_enum, default_value = "unknown")]
-    difficult: State,
-    /// What a label is that an image shows only in crowd regions (COCO).
-    #[arg(long, value_name = "STATE", value_enum, default_value = "positive")]
-    crowd: State,
-    /// Images per batch.
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
-    batch_size: u16,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let path = checkpoint_path(&args.checkpoint)?;
-    let mut checkpoint = Checkpoint::load(&path)?;
-    let options = ReadOptions { difficult: args.difficult.into(), crowd: args.crowd.into() };
-    let dataset = Dataset::open(&args.data, &options)?;
+    let (mut checkpoint, dataset) = args.tuning.open()?;
     let options = ThresholdOptions {
         goal: args.goal(),
         least_positives: args.least_positives,
         ..ThresholdOptions::default()
     };
-    let report = checkpoint_thresholds(&checkpoint, &dataset, &args.split, args.batch_size.into(), &options)?;
-    let target = args.out.as_ref().unwrap_or(&path);
-    if !args.dry_run {
-        checkpoint.info.thresholds = Some(report.values());
-        Checkpoint::save(target, &checkpoint.model, &checkpoint.weights, &checkpoint.info)?;
-    }
+    let Tuning { split, batch_size, json, .. } = &args.tuning;
+    let report = checkpoint_thresholds(&checkpoint, &dataset, split, (*batch_size).into(), &options)?;
+    checkpoint.info.thresholds = Some(report.values());
+    let kept = args.tuning.keep(&checkpoint)?;
     let mut out = stdout().lock();
-    if args.json {
+    if *json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        write!(out, "{}", text(&report, &options)?)?;
-        if !args.dry_run {
-            writeln!(out, "\nkept in {}", target.display())?;
-        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    write!(out, "{}", text(&report, &options)?)?;
+    if let Some(path) = kept {
+        writeln!(out, "\nkept in {}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ mod split;
 mod stats;
 
 pub use convert::check_empty;
-pub use source::State;
+pub use source::Source;
 
 use std::process::ExitCode;
 
