@@ -30,6 +30,14 @@ impl Calibration {
         sigmoid(slope * logit + offset)
     }
 
+    /// Scores of logits `[N, C]` of so many labels.
+    ///
+    /// # Panics
+    /// As [`score`](Self::score).
+    pub fn scores(&self, logits: &[f32], labels: usize) -> Vec<f32> {
+        logits.iter().enumerate().map(|(i, &logit)| self.score(i % labels, logit)).collect()
+    }
+
     /// The logit whose score this is: what a threshold of scores is for logits.
     ///
     /// # Panics

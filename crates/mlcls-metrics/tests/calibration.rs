@@ -26,11 +26,6 @@ struct Case {
     loss: f64,
 }
 
-/// Scores of logits, `[N, C]`.
-fn scores(calibration: &Calibration, logits: &[f32], labels: usize) -> Vec<f32> {
-    logits.iter().enumerate().map(|(i, &logit)| calibration.score(i % labels, logit)).collect()
-}
-
 #[track_caller]
 fn assert_lines(found: &Calibration, expected: &[[f32; 2]], name: &str) {
     let Calibration::Platt(found) = found else { panic!("{name}: {found:?}") };
@@ -52,7 +47,7 @@ fn equal_to_scikit_learn() {
         let Calibration::Temperature(found) = Calibration::fit_temperature(&logits) else { panic!() };
         assert!((found / case.temperature - 1.0).abs() < 1e-4, "{}: {found}", case.name);
 
-        let plain = scores(&Calibration::None, &case.logits, case.labels);
+        let plain = Calibration::None.scores(&case.logits, case.labels);
         let plain = Scores::new(&plain, &case.targets, &case.mask, case.labels).unwrap();
         let error = calibration_error(&reliability(&plain, reference.bins)).unwrap();
         assert!((error - case.error).abs() < 1e-6, "{}: {error}", case.name);
@@ -109,7 +104,7 @@ proptest! {
         let mask = vec![1.0; logits.len()];
         let fitted = Calibration::fit_platt(&Scores::new(&logits, &targets, &mask, 1).unwrap(), 1);
         let error = |calibration: &Calibration| {
-            let scores = scores(calibration, &logits, 1);
+            let scores = calibration.scores(&logits, 1);
             calibration_error(&reliability(&Scores::new(&scores, &targets, &mask, 1).unwrap(), 15)).unwrap()
         };
         prop_assert!(error(&fitted) < 0.05 && error(&Calibration::None) > 2.0 * error(&fitted));

@@ -87,12 +87,9 @@ pub fn fit_calibration(
     let logits = scored.view(&scored.logits, labels)?;
     let calibration = fit(&logits);
     let reliability = |scores: Vec<f32>| Ok::<_, Error>(Reliability::of(&scored.view(&scores, labels)?));
-    let with = |calibration: &Calibration| {
-        scored.logits.iter().enumerate().map(|(i, &z)| calibration.score(i % labels, z)).collect()
-    };
     let of_all = [
-        reliability(with(&Calibration::None))?,
-        reliability(with(&calibration))?,
+        reliability(Calibration::None.scores(&scored.logits, labels))?,
+        reliability(calibration.scores(&scored.logits, labels))?,
         reliability(cross_fit_calibration(&logits, FOLDS, fit))?,
     ];
     let no_data = |reason: String| Error::NoData { root: dataset.root.clone(), reason };

@@ -79,7 +79,7 @@ impl<'a> Predictor<'a> {
 impl CheckpointInfo {
     /// Scores of the logits of an image, 0 to 1.
     pub fn scores(&self, logits: &[f32]) -> Vec<f32> {
-        logits.iter().enumerate().map(|(label, &logit)| self.calibration.score(label, logit)).collect()
+        self.calibration.scores(logits, self.labels.len())
     }
 
     /// The labels whose score reaches its threshold, best first, with their scores.

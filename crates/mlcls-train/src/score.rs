@@ -40,8 +40,7 @@ impl Scored {
             let batch = batch.map_err(Error::from)?;
             let logits = plan.run(&batch.pixels, batch.len()).map_err(Error::from)?;
             all.loss.add(loss.value(logits, &batch.targets, &batch.mask).map_err(Error::from)?);
-            let labels = logits.len() / batch.len();
-            all.scores.extend(logits.iter().enumerate().map(|(i, &z)| calibration.score(i % labels, z)));
+            all.scores.extend(calibration.scores(logits, logits.len() / batch.len()));
             all.logits.extend_from_slice(logits);
             all.targets.extend_from_slice(&batch.targets);
             all.mask.extend_from_slice(&batch.mask);

@@ -2,7 +2,7 @@
 
 use mlcls_data::Dataset;
 use mlcls_metrics::{
-    AtThreshold, ChosenThreshold, LabelReport, Scores, ThresholdOptions, at_threshold, choose_thresholds,
+    AtThreshold, ChosenThreshold, LabelReport, ThresholdOptions, at_threshold, choose_thresholds,
     cross_fit_thresholds, evaluate,
 };
 use serde::Serialize;
@@ -35,24 +35,6 @@ pub struct ThresholdReport {
 }
 
 impl ThresholdReport {
-    /// What it says of some scores.
-    fn of(scores: &Scores<'_>, threshold: f32, options: &ThresholdOptions) -> Self {
-        let chosen = choose_thresholds(scores, options);
-        let values: Vec<f32> = chosen.iter().map(|c| c.threshold).collect();
-        let after = evaluate(scores, values.as_slice());
-        Self {
-            split: String::new(),
-            images: scores.images(),
-            labels: vec![],
-            chosen,
-            per_label: after.per_label,
-            threshold,
-            before: at_threshold(scores, threshold),
-            after: after.at_threshold,
-            cross_fitted: cross_fit_thresholds(scores, options),
-        }
-    }
-
     /// The thresholds in the order of the labels, for
     /// [`CheckpointInfo::thresholds`](crate::CheckpointInfo::thresholds).
     pub fn values(&self) -> Vec<f32> {
@@ -76,13 +58,25 @@ pub fn checkpoint_thresholds(
     let info = &checkpoint.info;
     let scored = score_split(checkpoint, dataset, split, batch_size)?;
     let scores = scored.view(&scored.scores, info.labels.len())?;
-    let report = ThresholdReport::of(&scores, info.threshold, options);
-    if report.chosen.iter().any(|chosen| !chosen.threshold.is_finite()) {
+    let chosen = choose_thresholds(&scores, options);
+    let values: Vec<f32> = chosen.iter().map(|chosen| chosen.threshold).collect();
+    if values.iter().any(|threshold| !threshold.is_finite()) {
         let reason =
             format!("no image of `{split}` has a label, so there is nothing to choose thresholds by");
         return Err(Error::NoData { root: dataset.root.clone(), reason });
     }
-    Ok(ThresholdReport { split: split.to_owned(), labels: info.labels.clone(), ..report })
+    let after = evaluate(&scores, values.as_slice());
+    Ok(ThresholdReport {
+        split: split.to_owned(),
+        images: scores.images(),
+        labels: info.labels.clone(),
+        chosen,
+        per_label: after.per_label,
+        threshold: info.threshold,
+        before: at_threshold(&scores, info.threshold),
+        after: after.at_threshold,
+        cross_fitted: cross_fit_thresholds(&scores, options),
+    })
 }
 
 #[cfg(test)]
