@@ -11,6 +11,9 @@ mod interrupted;
 mod output;
 mod pipeline;
 mod predict;
+#[cfg(feature = "serve")]
+mod serve;
+mod tensorboard;
 mod thresholds;
 mod util;
 mod weights;
