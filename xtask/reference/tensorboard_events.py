@@ -12,7 +12,8 @@ below and in `tensorboard/tests.rs`), and pr_curve.json, a curve with unknown en
 read loads the runs `train`, `val` and `val_ema` with EventAccumulator and compares: the validations with every row of metrics.csv
 (to float32), the learning rate at the end of each epoch with its row, the mean loss of the steps of each epoch with the row's (equal
 batches and no unknown labels, else they differ), steps without gaps or doubles, and each PR curve with itself: counts that add up
-to one number of entries, precision and recall by the counts, and the area under the micro curve above chance.
+to one number of entries, precision and recall by the counts, and the micro curve at 0.5 (the default of eval.threshold) with the OF1
+of its validation.
 """
 import csv
 import importlib.metadata
@@ -95,7 +96,7 @@ def scalars(events, tag):
 
 def check_curves(events, steps):
     tags = events.PluginTagToContent("pr_curves")
-    area = None
+    micro = {}
     for tag, content in tags.items():
         data = plugin_data_pb2.PrCurvePluginData.FromString(content)
         assert data.num_thresholds == POINTS and data.version == 0, data
@@ -107,10 +108,9 @@ def check_curves(events, steps):
             assert np.allclose(precision, tp / np.maximum(tp + fp, 1e-7)), tag
             assert np.allclose(recall, tp / np.maximum(tp + fn, 1e-7)), tag
             if tag == "PR/micro":
-                area = float(-np.sum(np.diff(recall) * precision[:-1]))
-                chance = (tp[0] + fn[0]) / (tp[0] + fp[0] + tn[0] + fn[0])
-    assert area is not None and area > chance, (area, chance)
-    return len(tags), area
+                p, r = precision[(POINTS - 1) // 2], recall[(POINTS - 1) // 2]
+                micro[point.step] = 100 * 2 * p * r / max(p + r, 1e-7)
+    return len(tags), micro
 
 
 def read(run):
@@ -143,8 +143,10 @@ def read(run):
             assert list(found) == list(expected), (name, tag, list(found), list(expected))
             worst = max(abs(found[step] - value) for step, value in expected.items())
             off[f"{name}/{tag}"] = worst
-        curves, area = check_curves(val, list(scalars(val, "mAP")))
-        print(f"  {name}: {len(scalars(val, 'mAP'))} validations, {curves} PR curves each, micro area at the end {area:.3f}")
+        curves, micro = check_curves(val, list(scalars(val, "mAP")))
+        of1 = scalars(val, "OF1")
+        off[f"{name}/OF1 of the micro curve"] = max(abs(micro[step] - value) for step, value in of1.items())
+        print(f"  {name}: {len(of1)} validations, {curves} PR curves each")
     print(f"  train: {len(losses)} steps, {len(images)} images")
     print("  greatest differences: " + ", ".join(f"{key} {value:.1e}" for key, value in off.items()))
     loose = {"train_loss": 1e-2}  # the last batch of an epoch may be smaller
