@@ -5,6 +5,7 @@
 mod bench_voc;
 mod data;
 mod errors;
+mod explain;
 mod export;
 mod fetch;
 mod interrupted;

@@ -1,5 +1,7 @@
 //! What can go wrong between a model and its file.
 
+use mlcls_engine::Node;
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -49,7 +51,18 @@ pub enum Error {
         /// The format's limit.
         max: usize,
     },
+    /// The model cannot be compiled or run.
+    #[error(transparent)]
+    Engine(#[from] mlcls_engine::Error),
     /// The file cannot be written; one that was there before is untouched.
     #[error(transparent)]
     File(#[from] mlcls_models::Error),
+}
+
+impl Error {
+    /// What is wrong with a node of a graph.
+    pub(crate) fn node(node: &Node, reason: &str) -> Self {
+        let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
+        Self::Node { node: name, reason: reason.to_owned() }
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted. Pages are made of a shell
 //! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text. [`contact_sheet`] draws images as the
-//! network gets them.
+//! network gets them, [`overlay`] shows where it looks.
 //!
 //! ```
 //! use mlcls_report::Page;
@@ -16,11 +16,13 @@
 //! ```
 #![deny(missing_docs)]
 
+mod overlay;
 mod page;
 pub mod plot;
 mod sheet;
 mod stats;
 
+pub use overlay::overlay;
 pub use page::{Page, escape};
 pub use sheet::{SheetOptions, contact_sheet};
 pub use stats::stats_page;

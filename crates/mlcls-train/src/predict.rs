@@ -84,16 +84,16 @@ impl CheckpointInfo {
 
     /// The labels whose score reaches its threshold, best first, with their scores.
     pub fn predicted<'a>(&'a self, scores: &[f32]) -> Vec<(&'a str, f32)> {
+        let labels = self.predicted_labels(scores).into_iter();
+        labels.map(|label| (self.labels[label].as_str(), scores[label])).collect()
+    }
+
+    /// The same as indices of [`labels`](Self::labels).
+    pub fn predicted_labels(&self, scores: &[f32]) -> Vec<usize> {
         let threshold = |label: usize| self.thresholds.as_ref().map_or(self.threshold, |t| t[label]);
-        let mut hits: Vec<(&str, f32)> = self
-            .labels
-            .iter()
-            .zip(scores)
-            .enumerate()
-            .filter(|(label, (_, score))| **score >= threshold(*label))
-            .map(|(_, (name, score))| (name.as_str(), *score))
-            .collect();
-        hits.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut hits: Vec<usize> =
+            (0..self.labels.len()).filter(|&label| scores[label] >= threshold(label)).collect();
+        hits.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         hits
     }
 }

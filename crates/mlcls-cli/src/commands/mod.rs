@@ -5,6 +5,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod explain;
 pub mod export;
 pub mod find;
 mod images;
