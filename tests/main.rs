@@ -12,6 +12,7 @@ mod interrupted;
 mod output;
 mod pipeline;
 mod predict;
+mod report;
 mod thresholds;
 mod util;
 mod weights;

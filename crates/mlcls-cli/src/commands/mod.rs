@@ -10,6 +10,7 @@ pub mod export;
 pub mod find;
 mod images;
 pub mod predict;
+pub mod report;
 mod settings;
 pub mod thresholds;
 pub mod train;
