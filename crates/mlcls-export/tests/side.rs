@@ -1,5 +1,7 @@
 //! A network that learned to find objects says where they are: on a generated set the mass of a map lies on the object's side.
 
+#![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
+
 use mlcls_engine::{Activation, ConvOptions, GraphBuilder, TrainPlan, Weights};
 use mlcls_export::saliency::{Explainer, Method, normalise};
 use mlcls_models::{Head, Model, Normalization};

@@ -93,7 +93,7 @@ pub struct Explainer {
 /// What makes the maps of a method.
 #[derive(Debug)]
 enum Maps {
-    ReciproCam(HeadPlan),
+    ReciproCam(Box<HeadPlan>),
     ActivationMap,
     GradCam(GradCam),
 }
@@ -139,7 +139,7 @@ impl Explainer {
         let maps = match method {
             Method::ReciproCam => {
                 places_stay_apart(graph)?;
-                Maps::ReciproCam(HeadPlan::new(graph, weights, batch * shape.pixels())?)
+                Maps::ReciproCam(Box::new(HeadPlan::new(graph, weights, batch * shape.pixels())?))
             }
             Method::ActivationMap => Maps::ActivationMap,
             Method::GradCam => {
