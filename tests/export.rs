@@ -90,7 +90,7 @@ fn a_file_is_checked_in_another_engine() {
     {
         let text = run(&["--input", input, "--output", output]).ok().stdout;
         assert!(text.contains("checked in tract, on 2 images"), "{text}");
-        assert!(text.contains(&format!("  {output}: largest difference ")), "{text}");
+        assert!(text.contains(&format!("  {output}: ")), "{text}");
     }
     let said: serde_json::Value =
         serde_json::from_str(&run(&["--json", "--dump-features"]).ok().stdout).unwrap();
@@ -98,9 +98,9 @@ fn a_file_is_checked_in_another_engine() {
     assert_eq!((said["check"]["images"].as_u64(), outputs.len()), (Some(2), 3));
     for output in outputs {
         let difference = output["largest_difference"].as_f64();
-        // The map is computed; there is nothing to compare it with yet.
-        assert_eq!(difference.is_some(), output["name"] != "saliency_map", "{output}");
-        assert!(difference.is_none_or(|d| d < 1e-4), "{output}");
+        // Maps without a place that stands out are not compared.
+        assert!(difference.is_some() || output["name"] == "saliency_map", "{output}");
+        assert!(difference.is_none_or(|d| d <= output["tolerance"].as_f64().unwrap()), "{output}");
     }
     let done = mlcls(["export", &demo().best(), "--out", &out, "--check", &demo().best()]);
     assert!(done.code == Some(1) && done.stderr.contains("is not a JPEG, PNG"), "{done:?}");

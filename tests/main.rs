@@ -5,12 +5,14 @@
 mod bench_voc;
 mod data;
 mod errors;
+mod explain;
 mod export;
 mod fetch;
 mod interrupted;
 mod output;
 mod pipeline;
 mod predict;
+mod report;
 #[cfg(feature = "serve")]
 mod serve;
 mod tensorboard;

@@ -72,8 +72,12 @@ impl Drop for Server {
 }
 
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    post_to("/predict", headers, body)
+}
+
+fn post_to(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()
@@ -127,8 +131,19 @@ fn an_image_gets_the_scores_of_predict() {
         let said = answer.json();
         assert_eq!((&said["labels"], &said["scores"]), (&predicted["labels"], &predicted["scores"]));
     }
-    assert_eq!(server.metric("mlcls_requests_total{status=\"200\"}"), Some(3.0));
-    assert_eq!(server.metric("mlcls_images_total"), Some(3.0));
+    let explained = Answer::new(&server.raw(&post_to("/predict?saliency=1", "", &photo()))).json();
+    assert_eq!(explained["labels"], predicted["labels"]);
+    let rows = explained["saliency"]["rows"].as_u64().unwrap() as usize;
+    let maps = explained["saliency"]["maps"].as_object().unwrap();
+    assert_eq!(maps.len(), predicted["labels"].as_array().unwrap().len().max(1));
+    for map in maps.values().map(|map| map.as_array().unwrap()) {
+        assert_eq!(map.len(), rows * rows);
+        assert!(map.iter().all(|v| (0.0..=1.0).contains(&v.as_f64().unwrap())), "{map:?}");
+    }
+    assert_eq!(Answer::new(&server.raw(&post_to("/predict?saliency=2", "", &photo()))).status, 400);
+
+    assert_eq!(server.metric("mlcls_requests_total{status=\"200\"}"), Some(4.0));
+    assert_eq!(server.metric("mlcls_images_total"), Some(4.0));
     assert_eq!(server.metric("mlcls_queue_length"), Some(0.0));
 
     assert_eq!(server.get("/healthz").body, "ok\n");

@@ -39,7 +39,7 @@ pub use graph::{
     Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,
     Shape, Window,
 };
-pub use infer::InferPlan;
+pub use infer::{HeadPlan, InferPlan};
 pub use kernels::cosine::unit_rows;
 pub use memory::resident_bytes;
 pub use op::{InferModule, TrainOp};

@@ -196,6 +196,8 @@ pub struct Program {
     pub output: ValueId,
     /// The pooled features, where the head reads them as they are.
     pub features: Option<ValueId>,
+    /// The last feature map, where its value holds it once batch-norm and activation are applied on writing.
+    pub map: Option<ValueId>,
 }
 
 /// What a node's output is while lowering.
@@ -236,6 +238,13 @@ impl Program {
         p.output = view.value;
         p.features = match lowered[graph.features().0] {
             Lowered::View(v) if v.is_plain() => Some(v.value),
+            _ => None,
+        };
+        p.map = match lowered[graph.feature_map().0] {
+            Lowered::View(v) if v.gate.is_none() => {
+                let value = &p.values[v.value];
+                ((value.norm, value.act) == (v.norm, v.act)).then_some(v.value)
+            }
             _ => None,
         };
         Ok(p)
@@ -443,7 +452,8 @@ impl Program {
     }
 }
 
-fn fail(node: &Node, reason: &str) -> Error {
+/// The error of a node.
+pub fn fail(node: &Node, reason: &str) -> Error {
     let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
     Error::Graph { node: name, reason: reason.to_owned() }
 }

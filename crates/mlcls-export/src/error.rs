@@ -1,6 +1,6 @@
 //! What can go wrong between a model and its file.
 
-use mlcls_engine::Weights;
+use mlcls_engine::{Node, Weights};
 use mlcls_models::Model;
 
 /// A result of this crate.
@@ -60,12 +60,20 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
-    /// Our own engine cannot run the model.
+    /// The model cannot be compiled or run.
     #[error(transparent)]
     Engine(#[from] mlcls_engine::Error),
     /// The file cannot be written; one that was there before is untouched.
     #[error(transparent)]
     File(#[from] mlcls_models::Error),
+}
+
+impl Error {
+    /// What is wrong with a node of a graph.
+    pub(crate) fn node(node: &Node, reason: &str) -> Self {
+        let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
+        Self::Node { node: name, reason: reason.to_owned() }
+    }
 }
 
 /// Refuses weights that are not the model's.

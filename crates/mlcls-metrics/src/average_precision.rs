@@ -143,6 +143,11 @@ impl Ranking {
         Self { ranked }
     }
 
+    /// Runs of equal scores, highest first.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[(f32, Answer)]> {
+        self.ranked.chunk_by(|a, b| a.0 == b.0)
+    }
+
     pub(crate) fn average_precision(&self, definition: Definition, ties: Ties) -> Option<f64> {
         let unknown_is_absent = matches!(definition, Definition::A | Definition::B);
         let curve = self.curve(unknown_is_absent, ties);

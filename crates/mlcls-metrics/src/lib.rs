@@ -32,6 +32,8 @@ mod choose;
 mod counts;
 mod error;
 mod folds;
+mod label_errors;
+mod pr_curve;
 mod report;
 mod scores;
 mod threshold;
@@ -41,6 +43,8 @@ pub use calibration::{Bin, Calibration, calibration_error, cross_fit_calibration
 pub use choose::{ChosenThreshold, Goal, ThresholdOptions, choose_thresholds, cross_fit_thresholds};
 pub use counts::Counts;
 pub use error::Error;
+pub use label_errors::{SuspectedError, suspected_label_errors};
+pub use pr_curve::{PrPoint, precision_recall_curve};
 pub use report::{LabelReport, Report, evaluate};
 pub use scores::{Answer, Scores};
 pub use threshold::{AtThreshold, Threshold, at_threshold};

@@ -1,9 +1,10 @@
 //! What people look at: self-contained HTML pages with plots as inline SVG (no script, no network, light and dark,
 //! readable on a phone), and contact sheets of images.
 //!
-//! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted. Pages are made of a shell
+//! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted, [`evaluation_page`] what a model is worth and where
+//! it errs. Pages are made of a shell
 //! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text. [`contact_sheet`] draws images as the
-//! network gets them.
+//! network gets them, [`overlay`] shows where it looks.
 //!
 //! ```
 //! use mlcls_report::Page;
@@ -16,11 +17,17 @@
 //! ```
 #![deny(missing_docs)]
 
+mod evaluation;
+mod overlay;
 mod page;
+mod picture;
 pub mod plot;
 mod sheet;
 mod stats;
 
+pub use evaluation::{Curves, EvaluationReport, Example, Mistake, evaluation_page};
+pub use overlay::overlay;
 pub use page::{Page, escape};
+pub use picture::thumbnail;
 pub use sheet::{SheetOptions, contact_sheet};
 pub use stats::stats_page;

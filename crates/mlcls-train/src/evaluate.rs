@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mlcls_data::{Dataset, Item, Loader, LoaderOptions, Split};
-use mlcls_metrics::{Report, Threshold};
+use mlcls_metrics::{Report, Scores, Threshold};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
@@ -46,6 +46,27 @@ pub struct Evaluation {
     /// Scores of each image, `[images, labels]` row by row in the order of the split; not part of the JSON.
     #[serde(skip)]
     pub scores: Vec<f32>,
+    /// The answers to them, 1 where a label is present; not part of the JSON.
+    #[serde(skip)]
+    pub targets: Vec<f32>,
+    /// 1 where the answer is known; not part of the JSON.
+    #[serde(skip)]
+    pub mask: Vec<f32>,
+}
+
+impl Evaluation {
+    /// Scores and answers as metrics take them.
+    ///
+    /// # Errors
+    /// A score is not a number.
+    pub fn view(&self) -> Result<Scores<'_>> {
+        Ok(Scores::new(&self.scores, &self.targets, &self.mask, self.labels.len())?)
+    }
+
+    /// The thresholds that were used.
+    pub fn used(&self) -> Threshold<'_> {
+        self.thresholds.as_deref().map_or(self.threshold.into(), Threshold::PerLabel)
+    }
 }
 
 /// Evaluates a checkpoint on one split of a data set with the same labels (in any order).
@@ -72,6 +93,8 @@ pub fn evaluate_checkpoint(
         thresholds,
         seconds: scored.seconds,
         scores: scored.scores,
+        targets: scored.targets,
+        mask: scored.mask,
     })
 }
 

@@ -76,6 +76,56 @@ impl Row {
         (self.cf1, self.of1, self.accuracy) = (Some(v.cf1), Some(v.of1), Some(v.accuracy));
     }
 
+    /// The rows of a run's `metrics.csv`.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not one of these; the line is named.
+    pub fn read(path: &Path) -> Result<Vec<Self>> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let wrong = |line: usize, reason: String| {
+            let problem =
+                std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line}: {reason}"));
+            Error::io("read", path)(problem)
+        };
+        let mut lines = (1..).zip(text.lines());
+        match lines.next() {
+            Some((_, header)) if header == Self::COLUMNS => {}
+            header => {
+                let found = header.map_or("nothing", |(_, header)| header);
+                return Err(wrong(1, format!("expected the columns {}, found {found}", Self::COLUMNS)));
+            }
+        }
+        let row = |(line, text): (usize, &str)| {
+            Self::from_line(text).ok_or_else(|| wrong(line, format!("expected 11 numbers, found `{text}`")))
+        };
+        lines.map(row).collect()
+    }
+
+    fn from_line(line: &str) -> Option<Self> {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [epoch, train_loss, val_loss, map, cf1, of1, accuracy, ema_map, lr, seconds, best] = cells[..]
+        else {
+            return None;
+        };
+        let number = |cell: &str| match cell {
+            "" => Some(None),
+            cell => cell.parse().ok().map(Some),
+        };
+        Some(Self {
+            epoch: epoch.parse().ok()?,
+            train_loss: number(train_loss)?,
+            val_loss: number(val_loss)?,
+            map: number(map)?,
+            cf1: number(cf1)?,
+            of1: number(of1)?,
+            accuracy: number(accuracy)?,
+            ema_map: number(ema_map)?,
+            lr: lr.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+            best: best == "1",
+        })
+    }
+
     fn to_line(&self) -> String {
         let mut line = self.epoch.to_string();
         let cells =
@@ -155,5 +205,12 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines, [Row::COLUMNS, "1,,,50.000000,,,,,1e-3,0.00,1", "3,,,50.000000,,,,,1e-3,0.00,1"]);
         assert_eq!(history.len(), text.len() as u64);
+
+        assert_eq!(Row::read(&path).unwrap(), [row(1), row(3)]);
+        std::fs::write(&path, format!("{}\n1,x,,,,,,,1,1,1\n", Row::COLUMNS)).unwrap();
+        let message = Row::read(&path).unwrap_err().to_string();
+        assert!(message.contains("metrics.csv") && message.contains("line 2"), "{message}");
+        std::fs::write(&path, "loss\n1\n").unwrap();
+        assert!(Row::read(&path).unwrap_err().to_string().contains("found loss"));
     }
 }

@@ -1,8 +1,9 @@
 //! Scores of image files.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
-use mlcls_data::{ImageError, ImageProblem, MAX_PIXELS, decode_for, image_sides, load_image, resize};
+use mlcls_data::{ImageError, ImageProblem, decode_for, image_sides, load_image, resize};
 use mlcls_engine::InferPlan;
 use rayon::prelude::*;
 
@@ -39,7 +40,6 @@ pub struct Predictor<'a> {
     info: &'a CheckpointInfo,
     plan: InferPlan,
     batch: usize,
-    max_pixels: u64,
 }
 
 impl<'a> Predictor<'a> {
@@ -50,13 +50,7 @@ impl<'a> Predictor<'a> {
     pub fn new(checkpoint: &'a Checkpoint, batch: usize) -> Result<Self> {
         let batch = batch.max(1);
         let plan = InferPlan::new(&checkpoint.model.graph, &checkpoint.weights, batch)?;
-        Ok(Self { info: &checkpoint.info, plan, batch, max_pixels: MAX_PIXELS })
-    }
-
-    /// Refuses encoded images of more pixels, by their header; at most [`MAX_PIXELS`], which is the limit without this.
-    pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
-        self.max_pixels = max_pixels.min(MAX_PIXELS);
-        self
+        Ok(Self { info: &checkpoint.info, plan, batch })
     }
 
     /// Scores of some files, in their order. A file that is no usable image is reported in its place, not fatal.
@@ -76,27 +70,16 @@ impl<'a> Predictor<'a> {
         Ok(predictions)
     }
 
-    /// Scores of images as their files hold them, JPEG or other, in their order; each may be unusable.
+    /// Scores of images as [`CheckpointInfo::pixels`] gives them, in their order.
     ///
     /// # Errors
     /// The model cannot run.
-    #[allow(clippy::type_complexity)] // a result for each image
-    pub fn predict_encoded(
-        &mut self,
-        images: &[&[u8]],
-    ) -> Result<Vec<std::result::Result<Vec<f32>, ImageProblem>>> {
+    pub fn predict_pixels(&mut self, images: Vec<Vec<u8>>) -> Result<Vec<Vec<f32>>> {
+        let mut images = images.into_iter();
         let mut predictions = Vec::with_capacity(images.len());
-        for images in images.chunks(self.batch) {
-            let (size, method, limit) = (self.info.image_size as u32, self.info.resize, self.max_pixels);
-            let pixels = |bytes: &&[u8]| {
-                let (width, height) = image_sides(bytes)?;
-                if u64::from(width) * u64::from(height) > limit {
-                    return Err(ImageProblem::TooLarge { width, height, limit });
-                }
-                let image = decode_for(bytes, Some(size))?;
-                Ok(resize(&image, size, size, method).into_data())
-            };
-            predictions.extend(self.scores(images.par_iter().map(pixels).collect())?);
+        while images.len() > 0 {
+            let batch = images.by_ref().take(self.batch).map(Ok::<_, Infallible>).collect();
+            predictions.extend(self.scores(batch)?.into_iter().flatten());
         }
         Ok(predictions)
     }
@@ -116,6 +99,21 @@ impl<'a> Predictor<'a> {
 }
 
 impl CheckpointInfo {
+    /// What the network gets of an image as its file holds it, JPEG or other: the bytes that
+    /// [`load_image`](mlcls_data::load_image) gives of the file. Images of more than `max_pixels` are refused by their header.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub fn pixels(&self, encoded: &[u8], max_pixels: u64) -> std::result::Result<Vec<u8>, ImageProblem> {
+        let (width, height) = image_sides(encoded)?;
+        if u64::from(width) * u64::from(height) > max_pixels {
+            return Err(ImageProblem::TooLarge { width, height, limit: max_pixels });
+        }
+        let side = self.image_size as u32;
+        let image = decode_for(encoded, Some(side))?;
+        Ok(resize(&image, side, side, self.resize).into_data())
+    }
+
     /// Scores of the logits of an image, 0 to 1.
     pub fn scores(&self, logits: &[f32]) -> Vec<f32> {
         self.calibration.scores(logits, self.labels.len())
@@ -123,16 +121,16 @@ impl CheckpointInfo {
 
     /// The labels whose score reaches its threshold, best first, with their scores.
     pub fn predicted<'a>(&'a self, scores: &[f32]) -> Vec<(&'a str, f32)> {
+        let labels = self.predicted_labels(scores).into_iter();
+        labels.map(|label| (self.labels[label].as_str(), scores[label])).collect()
+    }
+
+    /// The same as indices of [`labels`](Self::labels).
+    pub fn predicted_labels(&self, scores: &[f32]) -> Vec<usize> {
         let threshold = |label: usize| self.thresholds.as_ref().map_or(self.threshold, |t| t[label]);
-        let mut hits: Vec<(&str, f32)> = self
-            .labels
-            .iter()
-            .zip(scores)
-            .enumerate()
-            .filter(|(label, (_, score))| **score >= threshold(*label))
-            .map(|(_, (name, score))| (name.as_str(), *score))
-            .collect();
-        hits.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut hits: Vec<usize> =
+            (0..self.labels.len()).filter(|&label| scores[label] >= threshold(label)).collect();
+        hits.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         hits
     }
 }
@@ -167,19 +165,19 @@ mod tests {
             let scores: Vec<f32> = found.into_iter().filter_map(|p| p.scores.ok()).flatten().collect();
             assert_eq!(scores, expected, "batches of {batch}");
 
-            let files: Vec<Vec<u8>> = paths.iter().map(|p| std::fs::read(p).unwrap_or_default()).collect();
-            let files: Vec<&[u8]> = files.iter().map(|bytes| &bytes[..]).collect();
-            let found = Predictor::new(&checkpoint, batch).unwrap().predict_encoded(&files).unwrap();
-            let bad: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_err()).collect();
-            assert_eq!(bad, [2, 8]);
-            assert_eq!(found.into_iter().flatten().flatten().collect::<Vec<_>>(), expected, "from memory");
-            let mut strict = Predictor::new(&checkpoint, batch).unwrap().with_max_pixels(32 * 32 - 1);
-            let problem = strict.predict_encoded(&files[..1]).unwrap().remove(0).unwrap_err();
-            assert!(
-                matches!(problem, ImageProblem::TooLarge { width: 32, height: 32, limit: 1023 }),
-                "{problem}"
-            );
+            let encoded = paths.iter().filter_map(|path| std::fs::read(path).ok());
+            let pixels: Vec<_> = encoded.map(|bytes| checkpoint.info.pixels(&bytes, 32 * 32)).collect();
+            assert!(matches!(pixels[2], Err(ImageProblem::UnknownFormat(_))));
+            let pixels = pixels.into_iter().flatten().collect();
+            let scores = Predictor::new(&checkpoint, batch).unwrap().predict_pixels(pixels).unwrap();
+            assert_eq!(scores.concat(), expected, "from memory, batches of {batch}");
         }
+        let image = std::fs::read(&paths[0]).unwrap();
+        let problem = checkpoint.info.pixels(&image, 32 * 32 - 1).unwrap_err();
+        assert!(
+            matches!(problem, ImageProblem::TooLarge { width: 32, height: 32, limit: 1023 }),
+            "{problem}"
+        );
     }
 
     #[test]

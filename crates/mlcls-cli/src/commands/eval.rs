@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The test split, or the only one, which may be called `all`.
-fn default_split(dataset: &Dataset) -> Result<&str> {
+pub fn default_split(dataset: &Dataset) -> Result<&str> {
     let names: Vec<&str> = dataset.splits.iter().map(|split| split.name.as_str()).collect();
     match names.as_slice() {
         [only] => Ok(only),

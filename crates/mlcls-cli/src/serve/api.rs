@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::metrics::Metrics;
-use super::queue::Queue;
+use super::queue::{Queue, Said};
 use super::{Limits, page, upload};
 
 /// What all requests share.
@@ -111,7 +111,7 @@ fn answer(status: StatusCode, json: &Value) -> Response {
 async fn predict(State(service): State<Service>, request: Request) -> Response {
     let start = Instant::now();
     let response = match accept(&service, request).await {
-        Ok(scores) => answer(StatusCode::OK, &labels(service.info(), &scores)),
+        Ok(said) => answer(StatusCode::OK, &labels(service.info(), &said)),
         Err(refusal) => refusal.into_response(),
     };
     service.metrics.request(response.status(), start.elapsed());
@@ -119,14 +119,15 @@ async fn predict(State(service): State<Service>, request: Request) -> Response {
 }
 
 /// Takes a place before it reads the body, and keeps it until there is an answer: at most so many bodies are in memory.
-async fn accept(service: &Service, request: Request) -> Result<Vec<f32>, Refusal> {
+async fn accept(service: &Service, request: Request) -> Result<Said, Refusal> {
     let Ok(_place) = service.places.try_acquire() else {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is full; come again"));
     };
+    let explain = explain(request.uri().query().unwrap_or_default())?;
     let image = upload::image(request, service.limits).await?;
-    let answer = tokio::time::timeout(service.limits.time, service.queue.push(image)).await;
+    let answer = tokio::time::timeout(service.limits.time, service.queue.push(image, explain)).await;
     match answer {
-        Ok(Ok(scores)) => Ok(scores?),
+        Ok(Ok(said)) => Ok(said?),
         Ok(Err(_)) => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the model has failed; restart the server"))
         }
@@ -137,12 +138,33 @@ async fn accept(service: &Service, request: Request) -> Result<Vec<f32>, Refusal
     }
 }
 
-/// As `mlcls predict --json`: the predicted labels, best first, and all scores.
-fn labels(info: &CheckpointInfo, scores: &[f32]) -> Value {
-    let labels: Vec<&str> = info.predicted(scores).into_iter().map(|(name, _)| name).collect();
-    let all: Map<_, _> =
-        info.labels.iter().zip(scores).map(|(name, score)| (name.clone(), json!(score))).collect();
-    json!({ "labels": labels, "scores": all })
+/// Whether maps are asked for: `?saliency=1`.
+fn explain(query: &str) -> Result<bool, Refusal> {
+    match query {
+        "" | "saliency=0" => Ok(false),
+        "saliency=1" => Ok(true),
+        _ => Err(Refusal::new(StatusCode::BAD_REQUEST, "the only question besides the image is ?saliency=1")),
+    }
+}
+
+/// As `mlcls predict --json`: the predicted labels, best first, and all scores. With maps, those of the predicted labels, or of
+/// the best where none is predicted.
+fn labels(info: &CheckpointInfo, said: &Said) -> Value {
+    let scores = &said.scores;
+    let mut chosen = info.predicted_labels(scores);
+    let labels: Vec<&str> = chosen.iter().map(|&label| info.labels[label].as_str()).collect();
+    let all = info.labels.iter().zip(scores).map(|(name, score)| (name.clone(), json!(score)));
+    let mut json = json!({ "labels": labels, "scores": all.collect::<Map<_, _>>() });
+    if let Some(maps) = &said.maps {
+        if chosen.is_empty() {
+            chosen.extend((0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])));
+        }
+        let rounded = |v: &f32| json!((f64::from(*v) * 1000.0).round() / 1000.0);
+        let values = |label: usize| maps.values[label].iter().map(rounded).collect::<Vec<_>>();
+        let of_labels = chosen.into_iter().map(|label| (info.labels[label].clone(), json!(values(label))));
+        json["saliency"] = json!({ "rows": maps.rows, "maps": of_labels.collect::<Map<_, _>>() });
+    }
+    json
 }
 
 /// `GET /metrics`.

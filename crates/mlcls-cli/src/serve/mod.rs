@@ -30,7 +30,8 @@ use queue::Queue;
 
 /// Serve a checkpoint over HTTP: images in, labels and scores out, and a page to try it.
 ///
-/// POST an image to /predict, as the body or as a file of a form; GET / is a page to drop images on, /healthz says that the
+/// POST an image to /predict, as the body or as a file of a form; /predict?saliency=1 also says where the model looks
+/// (ReciproCAM, rows of numbers from 0 to 1). GET / is a page to drop images on, /healthz says that the
 /// server is up, /metrics has numbers for Prometheus. Whoever reaches the address may use it: there is no password, and no encryption.
 /// Ctrl-C or SIGTERM ends it, once every accepted request is answered.
 #[derive(clap::Args)]

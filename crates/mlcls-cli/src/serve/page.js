@@ -27,10 +27,11 @@ function add(files) {
     image.src = URL.createObjectURL(file);
     image.onerror = () => picture.remove(); // of a kind that browsers do not show
     element(figure, "figcaption", "", file.name);
+    const overlay = element(picture, "canvas");
     const scores = element(card, "div");
     element(scores, "p", "note", "waiting");
     results.prepend(card);
-    waiting.push({ file, scores });
+    waiting.push({ file, overlay, scores });
   }
   next();
 }
@@ -43,9 +44,9 @@ function next() {
 }
 
 async function ask(job) {
-  const { file, scores } = job;
+  const { file, overlay, scores } = job;
   try {
-    const response = await fetch("/predict", { method: "POST", body: file });
+    const response = await fetch("/predict?saliency=1", { method: "POST", body: file });
     const said = await response.json();
     if (response.status === 503) {
       waiting.push(job);
@@ -53,27 +54,59 @@ async function ask(job) {
       return;
     }
     if (!response.ok) throw new Error(said.error);
-    show(scores, said);
+    show(scores, said, overlay);
   } catch (problem) {
     scores.replaceChildren();
     element(scores, "p", "problem", problem.message);
   }
 }
 
-function show(scores, said) {
+function show(scores, said, overlay) {
   const hits = new Set(said.labels);
   const all = Object.entries(said.scores);
   all.sort((a, b) => hits.has(b[0]) - hits.has(a[0]) || b[1] - a[1]);
   scores.replaceChildren();
   if (!hits.size) element(scores, "p", "note", "no label reaches its threshold");
   const bars = element(scores, "ul", "bars");
+  // A map at a time: that of the best label at first, then of the one that is chosen, or none.
+  const toggle = (bar, map) => {
+    const shown = bar.classList.contains("shown");
+    for (const other of bars.children) other.classList.remove("shown");
+    if (!shown) bar.classList.add("shown");
+    draw(overlay, shown ? null : map, said.saliency.rows);
+  };
   for (const [label, score] of all.slice(0, Math.max(BARS, hits.size))) {
     const bar = element(bars, "li", hits.has(label) ? "hit" : "");
     const line = element(bar, "div");
     element(line, "span", "", label).title = label;
     element(line, "span", "", score.toFixed(3));
     element(bar, "i").style.setProperty("--score", 100 * score + "%");
+    const map = said.saliency.maps[label];
+    if (!map) continue;
+    bar.tabIndex = 0;
+    bar.role = "button";
+    bar.title = "where it sees " + label;
+    bar.addEventListener("click", () => toggle(bar, map));
+    bar.addEventListener("keydown", (event) => { if (event.key === "Enter") toggle(bar, map); });
+    if (!bars.querySelector(".shown")) toggle(bar, map);
   }
+  element(scores, "p", "note", "colours: where it sees the framed label, red the most");
+}
+
+// A map in the colours of `mlcls explain`, half transparent; the browser enlarges it smoothly.
+function draw(canvas, map, rows) {
+  if (!map) { canvas.width = canvas.height = 1; return; }
+  const columns = map.length / rows;
+  canvas.width = columns;
+  canvas.height = rows;
+  const pixels = new ImageData(columns, rows);
+  map.forEach((value, i) => {
+    [3, 2, 1].forEach((place, channel) => {
+      pixels.data[4 * i + channel] = 255 * Math.min(1, Math.max(0, 1.5 - Math.abs(4 * value - place)));
+    });
+    pixels.data[4 * i + 3] = 128;
+  });
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
 drop.querySelector("input").addEventListener("change", (event) => {

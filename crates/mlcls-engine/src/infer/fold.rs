@@ -123,7 +123,7 @@ pub fn fold_stage(
 /// work of a 1x1 convolution right in front that nobody else reads. Stages come with the number of the program's stage that
 /// they stand for.
 pub fn fuse(program: &Program, stages: Vec<(usize, Folded)>) -> Vec<(usize, Folded)> {
-    let copied_out = [Some(program.output), program.features];
+    let copied_out = [Some(program.output), program.features, program.map];
     let alone = |id: ValueId| program.values[id].consumers.len() == 1 && !copied_out.contains(&Some(id));
     let mut out: Vec<(usize, Folded)> = Vec::with_capacity(stages.len());
     for (index, stage) in stages {

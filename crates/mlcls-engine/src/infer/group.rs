@@ -1,5 +1,7 @@
 //! A few images on their way through one segment of an inference plan.
 
+use std::ops::Range;
+
 use super::InferPlan;
 use super::dense::Dense;
 use super::fold::Folded;
@@ -11,11 +13,45 @@ use crate::parallel::{Scratch, Shared};
 use crate::program::*;
 use crate::team::Team;
 
+/// What goes into a plan.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// Images as uint8 RGB NHWC.
+    Pixels(&'a [u8]),
+    /// Rows of the value with which a plan of the head alone begins.
+    Rows(&'a [f32], Slot),
+}
+
+impl Input<'_> {
+    /// Elements that are given.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Pixels(pixels) => pixels.len(),
+            Self::Rows(rows, _) => rows.len(),
+        }
+    }
+
+    /// These elements alone.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Pixels(pixels) => Self::Pixels(&pixels[range]),
+            Self::Rows(rows, slot) => Self::Rows(&rows[range], *slot),
+        }
+    }
+}
+
 /// Takes images through the net: one by one through the head, all together through the tail, whose memory `done` sees in the
-/// end.
-pub fn pass(plan: &InferPlan, pixels: &[u8], images: usize, team: Option<&Team>, done: impl FnOnce(&Group)) {
+/// end. Rows enter the tail at once.
+pub fn pass(plan: &InferPlan, input: Input, images: usize, team: Option<&Team>, done: impl FnOnce(&Group)) {
     let mut memory = Scratch::take(images * plan.tail.len);
+    let pixels = match input {
+        Input::Pixels(pixels) => pixels,
+        Input::Rows(..) => &[],
+    };
     let mut tail = Group { plan, segment: &plan.tail, images, team, memory: &mut memory, pixels };
+    if let Input::Rows(rows, Slot { value, len }) = input {
+        tail.value_mut(value, len).copy_from_slice(rows);
+    }
     for (image, pixels) in pixels.chunks_exact(plan.input.len()).enumerate() {
         let mut memory = Scratch::take(plan.head.len);
         let mut head = Group { plan, segment: &plan.head, images: 1, team, memory: &mut memory, pixels };

@@ -8,6 +8,7 @@ mod dense;
 mod depthwise;
 mod fold;
 mod group;
+mod head;
 mod segment;
 mod split;
 
@@ -23,7 +24,8 @@ use crate::program::*;
 use crate::team::Team;
 use crate::weights::Weights;
 use fold::{Folded, fold_stage, fuse};
-use group::pass;
+use group::{Input, pass};
+pub use head::HeadPlan;
 use segment::{Segment, Slot};
 
 /// A graph and its weights compiled for inference.
@@ -45,9 +47,22 @@ pub struct InferPlan {
     carried: Vec<Slot>,
     output: Slot,
     features: Option<Slot>,
+    map: Option<Slot>,
     out: Vec<f32>,
     features_out: Vec<f32>,
+    map_out: Vec<f32>,
     ran: usize,
+}
+
+/// What a plan computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of the graph.
+    Whole,
+    /// All of it, and the last feature map is kept.
+    WholeAndMap,
+    /// What comes behind the pooled features.
+    Head,
 }
 
 /// Elements of the largest value of the tail: below, the weights of a stage are larger than its maps.
@@ -62,17 +77,39 @@ impl InferPlan {
         Self::with_isa(graph, weights, batch, Isa::detect())
     }
 
-    pub(crate) fn with_isa(graph: &Graph, weights: &Weights, batch: usize, isa: Isa) -> Result<Self> {
-        Self::compile(graph, weights, batch, isa, SMALL)
+    /// The same, which also keeps the last [`feature_map`](Self::feature_map) of every image.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); or the map is never in memory, as it is gated or goes on into a batch-norm or activation.
+    pub fn with_feature_map(graph: &Graph, weights: &Weights, batch: usize) -> Result<Self> {
+        Self::compile(graph, weights, batch, Isa::detect(), SMALL, Part::WholeAndMap)
     }
 
-    fn compile(graph: &Graph, weights: &Weights, batch: usize, isa: Isa, small: usize) -> Result<Self> {
+    pub(crate) fn with_isa(graph: &Graph, weights: &Weights, batch: usize, isa: Isa) -> Result<Self> {
+        Self::compile(graph, weights, batch, isa, SMALL, Part::Whole)
+    }
+
+    fn compile(
+        graph: &Graph,
+        weights: &Weights,
+        batch: usize,
+        isa: Isa,
+        small: usize,
+        part: Part,
+    ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::Batch { max: 0, found: 0 });
         }
         check("parameters", graph.param_len(), weights.params.len())?;
         check("running statistics", graph.buffer_len(), weights.buffers.len())?;
         let mut program = Program::lower(graph)?;
+        if part != Part::WholeAndMap {
+            program.map = None;
+        } else if program.map.is_none() {
+            let reason = "this map is never in memory: it is gated, or goes on into batch-norm or activation";
+            return Err(fail(graph.node(graph.feature_map()), reason));
+        }
+        let first = if part == Part::Head { head::first_stage(graph, &program)? } else { 0 };
         let mut profile = profile::stages(graph, &program);
         profile.iter_mut().for_each(|s| s.backward = Work::default());
         // Gates become values of their own.
@@ -93,8 +130,9 @@ impl InferPlan {
             program
                 .stages
                 .iter()
-                .map(|s| fold_stage(&program, weights, isa, s, &gates))
                 .enumerate()
+                .skip(first)
+                .map(|(index, s)| (index, fold_stage(&program, weights, isa, s, &gates)))
                 .collect(),
         );
 
@@ -107,14 +145,16 @@ impl InferPlan {
                 wishes[id].to = wishes[id].to.max(time);
             }
         }
-        for id in [Some(program.output), program.features].into_iter().flatten() {
+        for id in [Some(program.output), program.features, program.map].into_iter().flatten() {
             wishes[id].to = stages.len();
         }
         let large = |stage: &Folded| stage.touched().iter().any(|&id| wishes[id].len > small);
-        let cut = stages.iter().rposition(|(_, stage)| large(stage)).map_or(0, |last| last + 1);
+        let last = stages.iter().rposition(|(_, stage)| large(stage)).filter(|_| part != Part::Head);
+        let cut = last.map_or(0, |last| last + 1);
         let (head, tail) = (Segment::new(&wishes, 0..cut), Segment::new(&wishes, cut..stages.len()));
         let slot = |value: ValueId| Slot { value, len: program.values[value].shape.len() };
         let (output, features) = (slot(program.output), program.features.map(slot));
+        let map = program.map.map(slot);
         let crosses = |&id: &usize| wishes[id].from < cut && (cut..=stages.len()).contains(&wishes[id].to);
         let carried = (0..wishes.len()).filter(crosses).map(slot).collect();
         Ok(Self {
@@ -129,8 +169,10 @@ impl InferPlan {
             carried,
             output,
             features,
+            map,
             out: vec![0.0; batch * output.len],
             features_out: vec![0.0; batch * features.map_or(0, |s| s.len)],
+            map_out: vec![0.0; batch * map.map_or(0, |s| s.len)],
             ran: 0,
         })
     }
@@ -153,18 +195,25 @@ impl InferPlan {
 
     /// Logits `[n, classes]` of `n` images of uint8 RGB NHWC pixels.
     pub fn run(&mut self, pixels: &[u8], n: usize) -> Result<&[f32]> {
+        check("pixels", n * self.input.len(), pixels.len())?;
+        self.through(Input::Pixels(pixels), n)
+    }
+
+    /// Takes `n` images through the plan, `input` having the right length.
+    fn through(&mut self, input: Input, n: usize) -> Result<&[f32]> {
         if n == 0 || n > self.max {
             return Err(Error::Batch { max: self.max, found: n });
         }
-        check("pixels", n * self.input.len(), pixels.len())?;
+        let one = input.len() / n;
         let out = Shared::new(self.out.as_mut_ptr());
         let features_out = Shared::new(self.features_out.as_mut_ptr());
+        let map_out = Shared::new(self.map_out.as_mut_ptr());
         let plan = &*self;
         let threads = rayon::current_num_threads();
         let group = |images: Range<usize>, team: Option<&Team>| {
-            let pixels = &pixels[images.start * plan.input.len()..images.end * plan.input.len()];
-            pass(plan, pixels, images.len(), team, |tail| {
-                let slots = [(Some(plan.output), out), (plan.features, features_out)];
+            let input = input.part(images.start * one..images.end * one);
+            pass(plan, input, images.len(), team, |tail| {
+                let slots = [(Some(plan.output), out), (plan.features, features_out), (plan.map, map_out)];
                 for (slot, to) in slots.into_iter().filter_map(|(s, to)| Some((s?, to))) {
                     let (from, to) = (tail.value(slot.value, slot.len), to.at(images.start * slot.len));
                     // SAFETY: rows of the output of these images, which this group alone writes.
@@ -189,6 +238,11 @@ impl InferPlan {
     pub fn features(&self) -> Option<&[f32]> {
         self.features.map(|s| &self.features_out[..self.ran * s.len])
     }
+
+    /// The backbone's last map `[n, h, w, c]` of the last run; `None` without [`with_feature_map`](Self::with_feature_map).
+    pub fn feature_map(&self) -> Option<&[f32]> {
+        self.map.map(|s| &self.map_out[..self.ran * s.len])
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +266,8 @@ mod tests {
                 let pixels = random_pixels(&graph, 5, 5);
                 let params: Vec<f64> = weights.params.iter().map(|&v| f64::from(v)).collect();
                 let want = run(&graph, &params, &weights.buffers, &pixels, 5, false);
-                let mut plan = InferPlan::with_isa(&graph, &weights, 6, isa).unwrap();
+                let mut plan =
+                    InferPlan::compile(&graph, &weights, 6, isa, SMALL, Part::WholeAndMap).unwrap();
                 let got = plan.run(&pixels, 5).unwrap().to_vec();
                 for (i, (a, b)) in got.iter().zip(want.nodes[graph.output().0].concat()).enumerate() {
                     assert!((f64::from(*a) - b).abs() < 1e-4, "{isa:?} {size} logit {i}: {a}, expected {b}");
@@ -220,6 +275,14 @@ mod tests {
                 for (a, b) in plan.features().unwrap().iter().zip(want.nodes[graph.features().0].concat()) {
                     assert!((f64::from(*a) - b).abs() < 1e-4, "{isa:?} {size} feature: {a}, expected {b}");
                 }
+                let map = want.nodes[graph.feature_map().0].concat();
+                assert_eq!(plan.feature_map().unwrap().len(), map.len());
+                for (a, b) in plan.feature_map().unwrap().iter().zip(map) {
+                    assert!((f64::from(*a) - b).abs() < 1e-4, "{isa:?} {size} map: {a}, expected {b}");
+                }
+                let plain =
+                    InferPlan::with_isa(&graph, &weights, 6, isa).unwrap().run(&pixels, 5).unwrap().to_vec();
+                assert_eq!(plain, got, "keeping the map changes no bit");
                 // The last image alone gives the same bits.
                 let one = pixels.len() / 5;
                 assert_eq!(plan.run(&pixels[4 * one..], 1).unwrap(), &got[4 * 6..]);
@@ -235,7 +298,8 @@ mod tests {
         let pixels = random_pixels(&graph, 5, 5);
         let (mut cuts, mut logits) = (vec![], vec![]);
         for small in [0, 300, 1500, usize::MAX] {
-            let mut plan = InferPlan::compile(&graph, &weights, 5, Isa::detect(), small).unwrap();
+            let mut plan =
+                InferPlan::compile(&graph, &weights, 5, Isa::detect(), small, Part::Whole).unwrap();
             cuts.push(plan.head.stages.len());
             logits.push(plan.run(&pixels, 5).unwrap().to_vec());
         }

@@ -8,23 +8,33 @@ use tract_onnx::prelude::*;
 
 use super::{Card, InputFormat, Options, Output};
 use crate::error::{Error, Result, check_weights};
+use crate::saliency::{Explained, Explainer, Method, normalise};
 
 /// The greatest difference that single precision explains: in logits, in probabilities, and in features by the greatest of them.
 pub const TOLERANCE: f32 = 1e-4;
+
+/// The same in saliency maps, which go from 0 to 255 and are rounded down.
+const MAP_TOLERANCE: f32 = 1.0;
+
+/// Maps of labels whose score hardly differs between places are rounding errors, stretched to 255: not compared.
+const FLAT: f32 = 1e-3;
 
 /// An output of a file beside our own numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
     /// Its name.
     pub name: String,
-    /// The greatest difference over all images; `None` where there is nothing to compare it with: it was computed, no more.
+    /// The greatest difference over all images; `None` where there is nothing to compare it with, as for maps without a
+    /// place that stands out: it was computed, no more.
     pub difference: Option<f32>,
+    /// The greatest difference that is no fault.
+    pub tolerance: f32,
 }
 
 impl Compared {
-    /// Whether it is ours to [`TOLERANCE`]; an output that is not compared cannot fail. NaN fails.
+    /// Whether it is ours; an output that is not compared cannot fail. NaN fails.
     pub fn is_good(&self) -> bool {
-        self.difference.is_none_or(|difference| difference <= TOLERANCE)
+        self.difference.is_none_or(|difference| difference <= self.tolerance)
     }
 }
 
@@ -44,42 +54,64 @@ pub fn check(
 ) -> Result<Vec<Compared>> {
     check_weights(model, weights)?;
     let fail = |e: TractError| Error::Runtime { path: path.to_owned(), reason: format!("{e:#}") };
-    let (size, channels) = (model.size(), 3);
+    let size = model.size();
     let mut ours = InferPlan::new(&model.graph, weights, 1)?;
     let runnable = runnable(path, options.input, size).map_err(fail)?;
     let names: Vec<String> = {
         let graph = runnable.model();
         graph.outputs.iter().map(|&o| graph.outlet_label(o).unwrap_or_default().to_owned()).collect()
     };
-    let mut all: Vec<Compared> = names.into_iter().map(|name| Compared { name, difference: None }).collect();
-    for image in pixels.chunks_exact(size * size * channels) {
+    let tolerance = |name: &str| if name == "saliency_map" { MAP_TOLERANCE } else { TOLERANCE };
+    let compared = |name: String| Compared { tolerance: tolerance(&name), name, difference: None };
+    let mut all: Vec<Compared> = names.into_iter().map(compared).collect();
+    let mut explainer =
+        options.features.then(|| Explainer::new(model, weights, Method::ReciproCam, 1)).transpose()?;
+    for image in pixels.chunks_exact(size * size * 3) {
         let logits = calibrated(ours.run(image, 1)?, card);
-        let outputs =
-            runnable.run(tvec!(input(image, options.input, size).map_err(fail)?.into())).map_err(fail)?;
+        let image_in = input(image, options.input, size).map_err(fail)?;
+        let outputs = runnable.run(tvec!(image_in.into())).map_err(fail)?;
         for (compared, output) in all.iter_mut().zip(&outputs) {
-            let expected = match (compared.name.as_str(), options.output) {
-                ("logits", Output::Logits) => logits.clone(),
-                ("probabilities", Output::Probabilities) => {
+            let mut found: Vec<f32> =
+                output.cast_to::<f32>().and_then(|v| Ok(v.as_slice::<f32>()?.to_vec())).map_err(fail)?;
+            let mut expected = match (compared.name.as_str(), options.output, &mut explainer) {
+                ("logits", Output::Logits, _) => logits.clone(),
+                ("probabilities", Output::Probabilities, _) => {
                     logits.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect()
                 }
-                ("feature_vector", _) => ours.features().unwrap_or_default().to_vec(),
+                ("feature_vector", ..) => ours.features().unwrap_or_default().to_vec(),
+                ("saliency_map", _, Some(explainer)) => maps(&explainer.run(image, 1)?, model.classes()),
                 _ => continue,
             };
-            let found = output.as_slice::<f32>().map_err(fail)?;
             if found.len() != expected.len() {
                 let reason =
                     format!("{} has {} values, expected {}", compared.name, found.len(), expected.len());
                 return Err(Error::Runtime { path: path.to_owned(), reason });
             }
-            let mut difference = greatest(found.iter().zip(&expected).map(|(a, b)| a - b));
             if compared.name == "feature_vector" {
-                difference /= greatest(expected.into_iter()).max(f32::MIN_POSITIVE);
+                let most = greatest(expected.iter().copied()).max(f32::MIN_POSITIVE);
+                [&mut found, &mut expected].into_iter().flatten().for_each(|v| *v /= most);
             }
-            let before = compared.difference.unwrap_or(0.0);
-            compared.difference = Some(greatest([before, difference].into_iter()));
+            // A flat map is infinite, see `maps`.
+            let pairs = found.iter().zip(&expected).filter(|(_, expected)| !expected.is_infinite());
+            let differences: Vec<f32> = pairs.map(|(found, expected)| found - expected).collect();
+            if !differences.is_empty() {
+                let before = compared.difference.unwrap_or(0.0);
+                compared.difference = Some(greatest(differences.into_iter().chain([before])));
+            }
         }
     }
     Ok(all)
+}
+
+/// Maps `[classes, h, w]` as a file gives them; those of flat labels are infinite everywhere.
+fn maps(explained: &Explained, classes: usize) -> Vec<f32> {
+    let map = |label| {
+        let raw = explained.map(0, label);
+        let low = raw.iter().copied().fold(f32::INFINITY, f32::min);
+        let flat = raw.iter().all(|v| v - low < FLAT);
+        normalise(raw).into_iter().map(move |v| if flat { f32::INFINITY } else { (255.0 * v).floor() })
+    };
+    (0..classes).flat_map(map).collect()
 }
 
 /// The file, made ready for one image.

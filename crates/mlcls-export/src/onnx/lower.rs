@@ -25,12 +25,6 @@ pub struct Lowering<'a> {
     folded: Vec<bool>,
 }
 
-/// That a node cannot be written.
-pub fn fail(node: &Node, reason: &str) -> Error {
-    let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
-    Error::Node { node: name, reason: reason.to_owned() }
-}
-
 impl<'a> Lowering<'a> {
     pub fn new(graph: &'a Graph, weights: &'a Weights, input: InputFormat) -> Self {
         let mut folded = vec![false; graph.nodes().len()];
@@ -58,7 +52,7 @@ impl<'a> Lowering<'a> {
                 "the head reads it beside the pooled features, so there is no saliency map; export without it"
             }
         };
-        values[id.0].as_deref().ok_or_else(|| fail(self.graph.node(id), reason))
+        values[id.0].as_deref().ok_or_else(|| Error::node(self.graph.node(id), reason))
     }
 
     fn node(&mut self, node: &'a Node, values: &Values) -> Result<String> {
@@ -118,7 +112,7 @@ impl<'a> Lowering<'a> {
             Op::Conv { window, weight, bias } => (window, weight, bias, 1),
             Op::Depthwise { window, weight } => (window, weight, None, channels),
             _ => {
-                return Err(fail(
+                return Err(Error::node(
                     node,
                     "a batch-norm stands behind it; expected a convolution or linear layer",
                 ));

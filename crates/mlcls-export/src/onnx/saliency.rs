@@ -1,11 +1,10 @@
 //! ReciproCAM: which places of an image speak for each label.
 
-use mlcls_engine::{Node, Op};
-
 use super::builder::{int, ints};
-use super::lower::{Lowering, Values, fail};
+use super::lower::{Lowering, Values};
 use super::proto::TypeProto;
 use crate::error::Result;
+use crate::saliency::places_stay_apart;
 
 /// Adds the output `saliency_map`, uint8 `[n, classes, h, w]` over the places of the backbone's last map.
 ///
@@ -15,12 +14,7 @@ use crate::error::Result;
 pub fn append(lowering: &mut Lowering<'_>, values: &Values) -> Result<()> {
     let graph = lowering.graph;
     let (features, output) = (graph.features().0, graph.output().0);
-    if let Some(node) = graph.nodes()[features + 1..=output].iter().find(|node| !keeps_places_apart(node)) {
-        return Err(fail(
-            node,
-            "a head that mixes the places of a map has no saliency map; export without it",
-        ));
-    }
+    places_stay_apart(graph)?;
     let shape = graph.node(graph.feature_map()).shape;
     let map = lowering.value(values, graph.feature_map())?;
     let places = lowering.onnx.scalar(shape.pixels() as f32);
@@ -44,12 +38,4 @@ pub fn append(lowering: &mut Lowering<'_>, values: &Values) -> Result<()> {
     x = onnx.op("Cast", "saliency_map", [&*x], vec![int("to", TypeProto::UINT8.into())]);
     onnx.output(&x, TypeProto::UINT8, &[graph.output_len(), shape.h, shape.w]);
     Ok(())
-}
-
-fn keeps_places_apart(node: &Node) -> bool {
-    match &node.op {
-        Op::GlobalAvgPool | Op::SqueezeExcite { .. } => false,
-        Op::Conv { window, .. } | Op::Depthwise { window, .. } => window.is_point(),
-        _ => true,
-    }
 }

@@ -9,6 +9,7 @@ mod columns;
 mod heat_map;
 mod histogram;
 mod intervals;
+mod lines;
 mod scale;
 mod scatter;
 mod svg;
@@ -18,6 +19,7 @@ pub use columns::Columns;
 pub use heat_map::{Cell, HeatMap};
 pub use histogram::Histogram;
 pub use intervals::{Interval, Intervals};
+pub use lines::{Line, Lines};
 pub use scale::Scale;
 pub use scatter::{Point, Scatter};
 

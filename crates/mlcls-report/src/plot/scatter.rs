@@ -6,7 +6,7 @@ use super::scale::{Axis, label, top};
 use super::svg::Svg;
 use super::{Scale, WIDTH};
 
-/// A place of a [`Scatter`].
+/// A place in a plane: of a [`Scatter`], or on a [`Line`](super::Line).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// To the right.

@@ -32,6 +32,15 @@ impl Svg {
         self.body += &format!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>\n");
     }
 
+    /// Straight lines from place to place.
+    pub(super) fn path(&mut self, class: &str, places: &[(f64, f64)]) {
+        let mut d = String::new();
+        for (i, (x, y)) in places.iter().enumerate() {
+            d += &format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, short(*x), short(*y));
+        }
+        self.body += &format!("<path class=\"{class}\" d=\"{d}\"/>\n");
+    }
+
     /// A rectangle with a text that shows when one points at it.
     pub(super) fn rect(&mut self, class: &str, corner: (f64, f64), size: (f64, f64), title: &str) {
         self.faint_rect(class, corner, size, 1.0, title);

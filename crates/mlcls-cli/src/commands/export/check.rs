@@ -25,7 +25,7 @@ pub fn check(args: &Args, written: &super::onnx::Written<'_>) -> Result<Checked>
     use std::fmt::Write;
 
     use anyhow::bail;
-    use mlcls_export::onnx::check::{TOLERANCE, check};
+    use mlcls_export::onnx::check::{Compared, check};
     use serde_json::json;
 
     use crate::commands::images::images;
@@ -43,34 +43,43 @@ pub fn check(args: &Args, written: &super::onnx::Written<'_>) -> Result<Checked>
     }
     let outputs = check(path, &checkpoint.model, &checkpoint.weights, card, options, &pixels)?;
     let mut checked = Checked::default();
-    writeln!(checked.text, "\nchecked in tract, on {count} images, beside mlcls itself:")?;
-    for output in &outputs {
-        match output.difference {
-            Some(difference) => {
-                writeln!(checked.text, "  {}: largest difference {difference:.1e}", output.name)?
-            }
-            None => writeln!(checked.text, "  {}: computed, but not compared", output.name)?,
+    writeln!(
+        checked.text,
+        "\nchecked in tract, on {count} images, beside mlcls itself; largest differences:"
+    )?;
+    for Compared { name, difference, .. } in &outputs {
+        match difference {
+            Some(difference) => writeln!(checked.text, "  {name}: {difference:.1e}{}", unit(name))?,
+            None => writeln!(checked.text, "  {name}: computed, with nothing that stands out to compare")?,
         }
     }
-    let bad: Vec<String> = outputs
-        .iter()
-        .filter(|output| !output.is_good())
-        .map(|o| format!("{} by {:.1e}", o.name, o.difference.unwrap_or(f32::NAN)))
-        .collect();
+    let bad = outputs.iter().filter(|output| !output.is_good()).map(|output| {
+        let Compared { name, difference, tolerance } = output;
+        format!("{name} by {:.1e}, more than {tolerance:.0e}", difference.unwrap_or(f32::NAN))
+    });
+    let bad: Vec<String> = bad.collect();
     if !bad.is_empty() {
         bail!(
-            "{} is not the model: in tract its outputs differ by more than {TOLERANCE:.0e} from those of mlcls itself, {}; please \
-             report this with the output of `mlcls doctor`",
+            "{} is not the model: in tract its outputs differ from those of mlcls itself, {}; please report this with the output of \
+             `mlcls doctor`",
             path.display(),
-            bad.join(", ")
+            bad.join("; ")
         );
     }
-    let named = outputs.iter().map(|o| json!({ "name": o.name, "largest_difference": o.difference }));
-    checked.json = json!({
-        "engine": "tract",
-        "images": count,
-        "tolerance": TOLERANCE,
-        "outputs": named.collect::<Vec<_>>(),
+    let outputs = outputs.iter().map(|output| {
+        let Compared { name, difference, tolerance } = output;
+        json!({ "name": name, "largest_difference": difference, "tolerance": tolerance })
     });
+    checked.json = json!({ "engine": "tract", "images": count, "outputs": outputs.collect::<Vec<_>>() });
     Ok(checked)
+}
+
+/// What a difference is counted in, where that is not plain.
+#[cfg(feature = "check")]
+fn unit(name: &str) -> &'static str {
+    match name {
+        "feature_vector" => " of the greatest feature",
+        "saliency_map" => " of 255",
+        _ => "",
+    }
 }
