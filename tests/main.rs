@@ -13,6 +13,9 @@ mod output;
 mod pipeline;
 mod predict;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
+mod tensorboard;
 mod thresholds;
 mod util;
 mod weights;

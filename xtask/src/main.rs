@@ -3,6 +3,7 @@
 mod bench_coco;
 mod bench_cpu;
 mod bench_feed;
+mod bench_serve;
 mod bench_voc;
 mod ci;
 mod fuzz;
@@ -37,6 +38,8 @@ enum Chore {
     BenchCpu(Box<bench_cpu::Args>),
     /// Measure reading a COCO file of 450 MB, beside Python's json and pycocotools.
     BenchCoco(bench_coco::Args),
+    /// Measure what `mlcls serve` answers under load.
+    BenchServe(bench_serve::Args),
     /// Train and measure the table of mAP: three models on three data sets, beside OTX's numbers.
     BenchVoc(Box<bench_voc::Args>),
     /// Show where the time of a step goes, stage by stage, beside the floor that this machine allows.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Chore::BenchFeed(args) => bench_feed::run(&args),
         Chore::BenchCpu(args) => bench_cpu::run(&args),
         Chore::BenchCoco(args) => bench_coco::run(&args),
+        Chore::BenchServe(args) => bench_serve::run(&args),
         Chore::BenchVoc(args) => bench_voc::run(&args),
         Chore::Profile(args) => profile::run(&args),
         Chore::Sanitize(args) => sanitize::run(&args),

@@ -4,6 +4,8 @@
 
 mod commands;
 mod demo;
+#[cfg(feature = "serve")]
+mod serve;
 mod ui;
 
 use std::io::Write;
@@ -35,6 +37,8 @@ enum Command {
     Thresholds(commands::thresholds::Args),
     Calibrate(commands::calibrate::Args),
     Export(commands::export::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Data(commands::data::Args),
     Find(commands::find::Args),
     Weights(commands::weights::Args),
@@ -66,6 +70,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Thresholds(args) => commands::thresholds::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
         Command::Data(args) => commands::data::run(&args),
         Command::Find(args) => commands::find::run(&args),
         Command::Weights(args) => commands::weights::run(&args),

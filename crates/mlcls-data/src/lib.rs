@@ -66,8 +66,8 @@ pub use self::dataset::{Dataset, Format, Item, LabelState, Split};
 pub use self::error::Error;
 pub use self::formats::{Doubtful, Images, ReadOptions, WriteFormat, write_dataset};
 pub use self::image::{
-    ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, decode_for, load_image,
-    resize,
+    ImageError, ImageProblem, MAX_PIXELS, Resize, Rgb, Window, decode, decode_file, decode_for, image_sides,
+    load_image, resize,
 };
 pub use self::inspect::{
     BadImage, DuplicatePair, Duplicates, Fingerprint, ImageCheck, ImageFacts, Likeness, NearPair,

@@ -1,16 +1,19 @@
-//! A model's ONNX files and the engine's own numbers for them, for `xtask/reference/onnx_parity.py`.
+//! A model's exported files and the engine's own numbers for them, for `onnx_parity.py` and `timm_backbone.py` of
+//! `xtask/reference`.
 //!
 //!     cargo run -p mlcls-export --example onnx_reference -- efficientnet_b0 cosine 224 OUT
 //!
 //! Weights are random; a few passes in training mode give the running statistics values that belong to them. Writes to OUT:
 //! `float.onnx` (float NCHW to logits, features, saliency), `nchw.onnx` and `nhwc.onnx` (uint8 to probabilities),
-//! `weights.safetensors` by timm's names, and `reference.safetensors` with `pixels` `[7, h, w, 3]`, `logits` and `features`.
+//! `weights.safetensors` by timm's names, `backbone.safetensors` for timm, with `backbone.py` (two expressions: the model, its
+//! features), and `reference.safetensors` with `pixels` `[7, h, w, 3]`, `logits` and `features`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use mlcls_engine::{InferPlan, ParamKind, TrainPlan, Weights};
 use mlcls_export::onnx::{Card, InputFormat, Options, Output, export, save};
+use mlcls_export::timm;
 use mlcls_models::{ModelOptions, build, save_weights, write_tensors};
 
 const CLASSES: usize = 5;
@@ -66,6 +69,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         save(&out.join(file), &export(&model, &weights, &card, &options)?)?;
     }
     save_weights(&out.join("weights.safetensors"), graph, &weights, &BTreeMap::new())?;
+    let saved = timm::save(&out.join("backbone.safetensors"), &model, &weights, "bilinear", None)?;
+    std::fs::write(out.join("backbone.py"), format!("{}\n{}\n", saved.create, timm::features(&model)))?;
     let mut plan = InferPlan::new(graph, &weights, IMAGES)?;
     let logits = plan.run(&pixels, IMAGES)?.to_vec();
     let features = plan.features().ok_or("the model has no features")?;

@@ -1,6 +1,7 @@
 //! What can go wrong between a model and its file.
 
-use mlcls_engine::Node;
+use mlcls_engine::{Node, Weights};
+use mlcls_models::Model;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -51,7 +52,15 @@ pub enum Error {
         /// The format's limit.
         max: usize,
     },
-    /// The model cannot be compiled or run.
+    /// Another engine, which a file is checked with, cannot run it.
+    #[error("tract cannot run {}, so that the file is unchecked: {reason}", path.display())]
+    Runtime {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What it says.
+        reason: String,
+    },
+    /// Our own engine cannot run the model.
     #[error(transparent)]
     Engine(#[from] mlcls_engine::Error),
     /// The file cannot be written; one that was there before is untouched.
@@ -65,4 +74,18 @@ impl Error {
         let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
         Self::Node { node: name, reason: reason.to_owned() }
     }
+}
+
+/// Refuses weights that are not the model's.
+pub(crate) fn check_weights(model: &Model, weights: &Weights) -> Result<()> {
+    let graph = &model.graph;
+    for (what, expected, found) in [
+        ("parameters", graph.param_len(), weights.params.len()),
+        ("running statistics", graph.buffer_len(), weights.buffers.len()),
+    ] {
+        if expected != found {
+            return Err(Error::Weights { model: model.name, what, expected, found });
+        }
+    }
+    Ok(())
 }

@@ -83,6 +83,7 @@ mod setup;
 mod state;
 mod stop;
 mod summary;
+mod tensorboard;
 #[cfg(test)]
 mod testing;
 mod thresholds;

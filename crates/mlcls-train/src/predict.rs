@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mlcls_data::{ImageError, load_image};
+use mlcls_data::{ImageError, ImageProblem, MAX_PIXELS, decode_for, image_sides, load_image, resize};
 use mlcls_engine::InferPlan;
 use rayon::prelude::*;
 
@@ -39,6 +39,7 @@ pub struct Predictor<'a> {
     info: &'a CheckpointInfo,
     plan: InferPlan,
     batch: usize,
+    max_pixels: u64,
 }
 
 impl<'a> Predictor<'a> {
@@ -49,7 +50,13 @@ impl<'a> Predictor<'a> {
     pub fn new(checkpoint: &'a Checkpoint, batch: usize) -> Result<Self> {
         let batch = batch.max(1);
         let plan = InferPlan::new(&checkpoint.model.graph, &checkpoint.weights, batch)?;
-        Ok(Self { info: &checkpoint.info, plan, batch })
+        Ok(Self { info: &checkpoint.info, plan, batch, max_pixels: MAX_PIXELS })
+    }
+
+    /// Refuses encoded images of more pixels, by their header; at most [`MAX_PIXELS`], which is the limit without this.
+    pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
+        self.max_pixels = max_pixels.min(MAX_PIXELS);
+        self
     }
 
     /// Scores of some files, in their order. A file that is no usable image is reported in its place, not fatal.
@@ -62,17 +69,49 @@ impl<'a> Predictor<'a> {
         let mut predictions = Vec::with_capacity(paths.len());
         for paths in paths.chunks(self.batch) {
             let (size, resize) = (self.info.image_size as u32, self.info.resize);
-            let images: Vec<_> = paths.par_iter().map(|path| load_image(path, size, resize)).collect();
-            let pixels: Vec<u8> = images.iter().flatten().flatten().copied().collect();
-            let readable = images.iter().filter(|image| image.is_ok()).count();
-            let logits = if readable > 0 { self.plan.run(&pixels, readable)? } else { &[] };
-            let mut rows = logits.chunks_exact(self.info.labels.len().max(1));
-            for (path, image) in paths.iter().zip(images) {
-                let scores = image.map(|_| self.info.scores(rows.next().unwrap_or(&[])));
-                predictions.push(Prediction { path: path.clone(), scores });
-            }
+            let images = paths.par_iter().map(|path| load_image(path, size, resize)).collect();
+            let all = paths.iter().cloned().zip(self.scores(images)?);
+            predictions.extend(all.map(|(path, scores)| Prediction { path, scores }));
         }
         Ok(predictions)
+    }
+
+    /// Scores of images as their files hold them, JPEG or other, in their order; each may be unusable.
+    ///
+    /// # Errors
+    /// The model cannot run.
+    #[allow(clippy::type_complexity)] // a result for each image
+    pub fn predict_encoded(
+        &mut self,
+        images: &[&[u8]],
+    ) -> Result<Vec<std::result::Result<Vec<f32>, ImageProblem>>> {
+        let mut predictions = Vec::with_capacity(images.len());
+        for images in images.chunks(self.batch) {
+            let (size, method, limit) = (self.info.image_size as u32, self.info.resize, self.max_pixels);
+            let pixels = |bytes: &&[u8]| {
+                let (width, height) = image_sides(bytes)?;
+                if u64::from(width) * u64::from(height) > limit {
+                    return Err(ImageProblem::TooLarge { width, height, limit });
+                }
+                let image = decode_for(bytes, Some(size))?;
+                Ok(resize(&image, size, size, method).into_data())
+            };
+            predictions.extend(self.scores(images.par_iter().map(pixels).collect())?);
+        }
+        Ok(predictions)
+    }
+
+    /// Scores of up to a batch of images that were read, or could not be.
+    fn scores<E>(
+        &mut self,
+        images: Vec<std::result::Result<Vec<u8>, E>>,
+    ) -> Result<Vec<std::result::Result<Vec<f32>, E>>> {
+        let pixels: Vec<u8> = images.iter().flatten().flatten().copied().collect();
+        let readable = images.iter().filter(|image| image.is_ok()).count();
+        let logits = if readable > 0 { self.plan.run(&pixels, readable)? } else { &[] };
+        let mut rows = logits.chunks_exact(self.info.labels.len().max(1));
+        let mut scores = |_| self.info.scores(rows.next().unwrap_or(&[]));
+        Ok(images.into_iter().map(|image| image.map(&mut scores)).collect())
     }
 }
 
@@ -127,6 +166,19 @@ mod tests {
             assert_eq!(bad, [2, 8]);
             let scores: Vec<f32> = found.into_iter().filter_map(|p| p.scores.ok()).flatten().collect();
             assert_eq!(scores, expected, "batches of {batch}");
+
+            let files: Vec<Vec<u8>> = paths.iter().map(|p| std::fs::read(p).unwrap_or_default()).collect();
+            let files: Vec<&[u8]> = files.iter().map(|bytes| &bytes[..]).collect();
+            let found = Predictor::new(&checkpoint, batch).unwrap().predict_encoded(&files).unwrap();
+            let bad: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_err()).collect();
+            assert_eq!(bad, [2, 8]);
+            assert_eq!(found.into_iter().flatten().flatten().collect::<Vec<_>>(), expected, "from memory");
+            let mut strict = Predictor::new(&checkpoint, batch).unwrap().with_max_pixels(32 * 32 - 1);
+            let problem = strict.predict_encoded(&files[..1]).unwrap().remove(0).unwrap_err();
+            assert!(
+                matches!(problem, ImageProblem::TooLarge { width: 32, height: 32, limit: 1023 }),
+                "{problem}"
+            );
         }
     }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 ///   dataset.json             counts and fingerprint of the data
 ///   environment.json         versions and machine
 ///   metrics.csv              one row per epoch
+///   tensorboard/             curves for TensorBoard, only where the settings ask for them
 ///   checkpoints/best.safetensors
 ///   checkpoints/last.safetensors
 ///   checkpoints/ema.safetensors   only where averaged weights are kept
@@ -107,6 +108,11 @@ impl RunDir {
     /// One row per epoch.
     pub fn metrics(&self) -> PathBuf {
         self.0.join("metrics.csv")
+    }
+
+    /// The folder for TensorBoard; only in runs with `log.tensorboard`.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.0.join("tensorboard")
     }
 
     /// The checkpoint with the best validation.

@@ -40,6 +40,9 @@ pub struct Settings {
     /// Use only the first N images of each split.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Write curves for TensorBoard too, into the folder `tensorboard` of the run.
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 impl Settings {
@@ -68,6 +71,9 @@ impl Settings {
             "--seed" "train.seed" seed,
             "--limit" "data.limit" limit,
         }
+        if self.tensorboard {
+            layers = layers.flag("--tensorboard", "log.tensorboard", true);
+        }
         Ok(layers)
     }
 }
@@ -89,6 +95,7 @@ mod tests {
             lr: Some(0.25),
             seed: Some(9),
             limit: Some(100),
+            tensorboard: true,
             config: None,
         };
         let config = settings.layers().unwrap().resolve().unwrap();
@@ -97,6 +104,7 @@ mod tests {
         assert_eq!(config.model.pretrained, "none");
         assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 16, 9));
         assert_eq!((config.model.image_size, config.data.limit), (96, Some(100)));
+        assert!(config.log.tensorboard);
         assert_eq!((config.optim.lr, config.optim.momentum), (0.25, 0.8), "a flag is over --set");
     }
 }

@@ -33,7 +33,7 @@ pub struct Args {
         long,
         value_name = "RUN",
         conflicts_with_all = ["data", "out", "model", "recipe", "config", "set", "pretrained", "epochs", "batch_size",
-            "image_size", "lr", "seed", "limit", "dry_run"]
+            "image_size", "lr", "seed", "limit", "tensorboard", "dry_run"]
     )]
     resume: Option<PathBuf>,
     /// Read the data, build the model, run one batch forward and backward, say what a run would take, and write nothing.
@@ -174,6 +174,9 @@ pub fn print_summary(summary: &RunSummary) -> Result<()> {
         writeln!(out, "averaged:     {}", dir.ema().display())?;
     }
     writeln!(out, "curves:       {}", dir.metrics().display())?;
+    if dir.tensorboard().exists() {
+        writeln!(out, "              tensorboard --logdir {}", dir.tensorboard().display())?;
+    }
     Ok(())
 }
 

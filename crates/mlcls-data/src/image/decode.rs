@@ -160,7 +160,7 @@ pub(super) fn open_header(bytes: &[u8]) -> Result<impl ImageDecoder + '_, ImageP
     let decoder = reader.into_decoder().map_err(|error| codec_problem(error, format))?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(ImageProblem::TooLarge { width, height });
+        return Err(ImageProblem::TooLarge { width, height, limit: MAX_PIXELS });
     }
     Ok(decoder)
 }

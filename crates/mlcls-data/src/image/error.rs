@@ -28,13 +28,15 @@ pub enum ImageProblem {
     /// The data stops before the image is complete.
     #[error("is truncated: the {0} data ends before the image does")]
     Truncated(&'static str),
-    /// The header asks for more pixels than [`MAX_PIXELS`](crate::MAX_PIXELS).
-    #[error("is {width} x {height} pixels, more than the limit of {} million", crate::MAX_PIXELS / 1_000_000)]
+    /// The header asks for more pixels than [`MAX_PIXELS`](crate::MAX_PIXELS), or than the caller allows.
+    #[error("is {width} x {height} pixels, more than the limit of {} million", limit / 1_000_000)]
     TooLarge {
         /// Columns, by the header.
         width: u32,
         /// Rows, by the header.
         height: u32,
+        /// The most pixels.
+        limit: u64,
     },
     /// The decoder found the data damaged, or of a kind that it does not know.
     #[error("cannot be decoded: {0}")]

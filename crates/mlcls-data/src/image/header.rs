@@ -29,16 +29,21 @@ fn read(path: &Path) -> Result<ImageSize, ImageProblem> {
     file.by_ref().take(HEADER).read_to_end(&mut start).map_err(ImageProblem::Read)?;
     // Other formats may keep the orientation at their end.
     let jpeg = image::guess_format(&start).is_ok_and(|format| format == ImageFormat::Jpeg);
-    if jpeg && let Ok((width, height)) = sides(&start) {
+    if jpeg && let Ok((width, height)) = image_sides(&start) {
         let bytes = file.metadata().map_err(ImageProblem::Read)?.len();
         return Ok(ImageSize { width, height, bytes });
     }
     file.read_to_end(&mut start).map_err(ImageProblem::Read)?;
-    let (width, height) = sides(&start)?;
+    let (width, height) = image_sides(&start)?;
     Ok(ImageSize { width, height, bytes: start.len() as u64 })
 }
 
-fn sides(bytes: &[u8]) -> Result<(u32, u32), ImageProblem> {
+/// Width and height of an encoded image as it is shown (EXIF orientation applied), from its header; the pixels are not decoded, and
+/// may be damaged or missing. For callers with a limit of their own below [`MAX_PIXELS`](crate::MAX_PIXELS).
+///
+/// # Errors
+/// See [`ImageProblem`]. No input makes it panic.
+pub fn image_sides(bytes: &[u8]) -> Result<(u32, u32), ImageProblem> {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     guarded(|| {
         let mut decoder = open_header(bytes)?;

@@ -12,6 +12,7 @@ mod rgb;
 
 pub use decode::{MAX_PIXELS, decode, decode_file, decode_for};
 pub use error::{ImageError, ImageProblem};
+pub use header::image_sides;
 pub use resize::{Resize, resize};
 pub use rgb::{Rgb, Window};
 

@@ -6,6 +6,8 @@
 
 mod builder;
 mod card;
+#[cfg(feature = "check")]
+pub mod check;
 mod input;
 mod lower;
 pub mod proto;
@@ -18,7 +20,7 @@ use mlcls_engine::{NodeId, Weights};
 use mlcls_models::{Model, write_atomic};
 use prost::Message;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_weights};
 use builder::int;
 pub use card::Card;
 pub use input::InputFormat;
@@ -88,14 +90,7 @@ pub struct Options {
 /// ```
 pub fn export(model: &Model, weights: &Weights, card: &Card, options: &Options) -> Result<ModelProto> {
     let graph = &model.graph;
-    for (what, expected, found) in [
-        ("parameters", graph.param_len(), weights.params.len()),
-        ("running statistics", graph.buffer_len(), weights.buffers.len()),
-    ] {
-        if expected != found {
-            return Err(Error::Weights { model: model.name, what, expected, found });
-        }
-    }
+    check_weights(model, weights)?;
     let metadata_props = card.entries(model, options)?;
 
     let mut lowering = Lowering::new(graph, weights, options.input);

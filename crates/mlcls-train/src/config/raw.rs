@@ -350,4 +350,6 @@ pub struct EvalConfig {
 pub struct LogConfig {
     /// Steps between two progress reports.
     pub every: usize,
+    /// Whether curves for TensorBoard are written too.
+    pub tensorboard: bool,
 }

@@ -27,6 +27,7 @@ use crate::setup::{Setup, build_model};
 use crate::state::{LossSum, Progress, SavedState};
 use crate::stop::StopFlag;
 use crate::summary::RunSummary;
+use crate::tensorboard::{Standing, TensorBoard};
 use validation::value_of;
 
 /// Trains by the settings into a new run folder.
@@ -102,6 +103,8 @@ struct Run<'a> {
     ema: Option<Ema>,
     progress: Progress,
     history: History,
+    /// Where the settings ask for it, once the run goes.
+    tensorboard: Option<TensorBoard>,
     speed: Speed,
 }
 
@@ -164,6 +167,7 @@ impl<'a> Run<'a> {
             weights,
             progress,
             history,
+            tensorboard: None,
             speed: Speed::default(),
             setup,
             dir,
@@ -180,6 +184,14 @@ impl<'a> Run<'a> {
                 if outcome == Outcome::Completed { "all its epochs are done" } else { "it stopped early" };
             let reason = format!("nothing to continue: {how} ({epochs} epochs)");
             return Err(Error::Resume { run: self.dir.path().to_owned(), reason });
+        }
+        if self.setup.config.log.tensorboard {
+            let standing = Standing {
+                steps: self.progress.steps,
+                // The state is saved in the middle of an epoch, or when its validation is over.
+                validated: self.progress.batches_done == 0 && self.progress.start_validated,
+            };
+            self.tensorboard = Some(TensorBoard::open(&self.dir.tensorboard(), standing)?);
         }
         match self.all_epochs() {
             Ok(outcome) => Ok(self.finish(outcome)),
@@ -232,7 +244,12 @@ impl<'a> Run<'a> {
             if group.is_empty() {
                 return Ok(());
             }
-            let lr = self.step(&group)?;
+            if self.progress.steps == 0
+                && let Some(tensorboard) = &mut self.tensorboard
+            {
+                tensorboard.images(&group[0], setup.model.size())?;
+            }
+            let (lr, loss) = self.step(&group)?;
             images += group.iter().map(Batch::len).sum::<usize>();
             group.into_iter().for_each(|batch| batches.recycle(batch));
 
@@ -242,11 +259,15 @@ impl<'a> Run<'a> {
             self.progress.epoch_seconds = seconds_before + elapsed;
             let step = self.progress.batches_done.div_ceil(accumulate);
             if step.is_multiple_of(config.log.every) || step == steps {
+                let images_per_second = images as f64 / elapsed;
+                if let Some(tensorboard) = &mut self.tensorboard {
+                    tensorboard.step(self.progress.steps, loss, lr, images_per_second)?;
+                }
                 let info = StepInfo {
                     epoch,
                     step,
                     steps,
-                    images_per_second: images as f64 / elapsed,
+                    images_per_second,
                     loss: self.progress.loss.mean().unwrap_or(0.0),
                     lr,
                     eta_seconds: self.seconds_left(epoch, step),
@@ -260,8 +281,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One step of the optimizer; returns the learning rate.
-    fn step(&mut self, batches: &[Batch]) -> Result<f64> {
+    /// One step of the optimizer; returns the learning rate, and the loss per image and known label.
+    fn step(&mut self, batches: &[Batch]) -> Result<(f64, Option<f64>)> {
         let lr = self.progress.schedule.lr(self.progress.steps);
         let pass = Pass {
             epoch: self.progress.epochs_done + 1,
@@ -286,7 +307,7 @@ impl<'a> Run<'a> {
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
         self.progress.loss.merge(loss);
-        Ok(lr)
+        Ok((lr, loss.mean()))
     }
 
     /// Validates when it is due, keeps the best, decides whether to go on, and saves.

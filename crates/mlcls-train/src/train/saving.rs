@@ -49,6 +49,9 @@ impl Run<'_> {
 
     /// Saves everything that the next step depends on.
     pub(super) fn save_state(&mut self) -> Result<()> {
+        if let Some(tensorboard) = &mut self.tensorboard {
+            tensorboard.flush()?;
+        }
         self.progress.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
         let mut vectors = vec![
             ("params".to_owned(), &self.weights.params[..]),

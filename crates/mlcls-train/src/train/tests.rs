@@ -10,12 +10,15 @@ use mlcls_models::WeightFile;
 use super::*;
 use crate::checkpoint::MetricValue;
 use crate::history::Validation;
+use crate::tensorboard::tests::shown;
 use crate::{state, testing};
 
 /// Three recipes that between them use every kind of state.
 const RECIPES: [&[&str]; 3] = [
-    &[],
+    &["log.tensorboard=true"],
     &[
+        "log.tensorboard=true",
+        "eval.before_training=true",
         "optim.name=adamw",
         "optim.accumulate=2",
         "optim.clip_norm=0.5",
@@ -76,6 +79,8 @@ impl Case {
 fn outcome_of(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     let read = |name: &str| fs::read(run.join(name)).unwrap();
     let csv = String::from_utf8(read("metrics.csv")).unwrap();
+    let board = run.join("tensorboard");
+    let board = if board.exists() { shown(&board) } else { String::new() };
     let rows: Vec<String> = csv
         .lines()
         .map(|line| {
@@ -92,6 +97,7 @@ fn outcome_of(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
         ("metrics", rows.join("\n").into_bytes()),
         ("config", read("config.yaml")),
         ("dataset", read("dataset.json")),
+        ("tensorboard", board.into_bytes()),
     ])
 }
 
@@ -167,8 +173,42 @@ fn killed_at_any_moment_is_the_undisturbed_run() {
 }
 
 #[test]
+fn tensorboard_has_the_numbers_of_the_rows() {
+    let case = Case::new(&["log.tensorboard=true", "eval.before_training=true"]);
+    let mut rows = vec![];
+    let mut sink = at(|_, event| {
+        if let Event::EpochEnd(row) = event {
+            rows.push(row.clone());
+        }
+    });
+    case.start("run", &mut sink, &StopFlag::default()).unwrap();
+    let text = shown(&case.path("run/tensorboard"));
+    let has = |run: &str, step: usize, tag: &str, value: f64| {
+        let start = format!("{run} {step} Value {{ tag: {tag:?}, ");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no {start}"));
+        assert!(line.contains(&format!("SimpleValue({:?})", value as f32)), "{line} is not {value}");
+    };
+    assert_eq!(rows.len(), 4);
+    for row in &rows {
+        let step = row.epoch * 6;
+        for (tag, value) in [("loss", row.val_loss), ("mAP", row.map), ("CF1", row.cf1), ("OF1", row.of1)] {
+            has("val", step, tag, value.unwrap());
+        }
+        if row.epoch > 0 {
+            has("train", step, "lr", row.lr);
+            has("val_ema", step, "mAP", row.ema_map.unwrap());
+        }
+    }
+    let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(count("tag: \"images/"), 4, "the images of the first batch");
+    assert_eq!(count("tag: \"PR/micro\""), 4 + 3);
+    assert_eq!(count("tag: \"PR_of_label/red\""), 4 + 3);
+    assert_eq!(count("train"), 4 + 2 * 18, "images, and two numbers of each step");
+}
+
+#[test]
 fn stopped_in_a_validation_it_validates_again() {
-    let case = Case::new(&["eval.batch_size=1"]);
+    let case = Case::new(&["eval.batch_size=1", "log.tensorboard=true"]);
     case.start("whole", &mut (), &StopFlag::default()).unwrap();
     let stop = StopFlag::default();
     let mut validations = 0;

@@ -32,6 +32,11 @@ impl Run<'_> {
             accuracy: 100.0 * report.at_threshold.accuracy_mlc.unwrap_or(0.0),
             seconds: scored.seconds,
         };
+        if let Some(tensorboard) = &mut self.tensorboard {
+            let labels = &setup.summary.labels;
+            let scores = scored.view(&scored.scores, labels.len())?;
+            tensorboard.validated(self.progress.steps, &validation, &scores, labels)?;
+        }
         self.sink.event(&Event::Validated(validation));
         Ok((validation, report))
     }
