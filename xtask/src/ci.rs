@@ -129,8 +129,8 @@ fn layers() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    // With the feature, or the kernels' benches would be skipped.
-    let targets = ["--workspace", "--all-targets", "--features", "mlcls-engine/bench"];
+    // With the features, or the kernels' benches and the server would be skipped.
+    let targets = ["--workspace", "--all-targets", "--features", "mlcls-engine/bench,mlcls-cli/serve"];
     let args = [&["clippy", "--locked"], &targets[..], &["--", "--deny", "warnings"]].concat();
     shell::run(&mut command("cargo", &args))
 }
@@ -148,5 +148,6 @@ fn alone() -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    shell::run(&mut command("cargo", &["test", "--locked", "--workspace", "--quiet"]))
+    let args = ["test", "--locked", "--workspace", "--quiet", "--features", "mlcls-cli/serve"];
+    shell::run(&mut command("cargo", &args))
 }

@@ -2,8 +2,8 @@
 //!
 //! [`onnx::export`] turns a [`Model`](mlcls_models::Model) and its weights into an ONNX model that onnxruntime, OpenVINO
 //! and others run: one walk over the nodes of its graph, written with our own protobuf messages, without Python.
-//! [`saliency::Explainer`] says which places of an image speak for each label. [`timm::save`] writes the
-//! backbone as a file of weights that timm loads strictly. See there for examples.
+//! [`timm::save`] writes the backbone as a file of weights that timm loads strictly. [`saliency::Explainer`] says which places
+//! of an image speak for each label. See there for examples.
 #![deny(missing_docs)]
 
 mod error;
