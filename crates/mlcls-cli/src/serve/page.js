@@ -17,6 +17,7 @@ function element(parent, tag, className, text) {
 }
 
 function add(files) {
+  const cards = document.createDocumentFragment();
   for (const file of files) {
     const card = document.createElement("article");
     card.className = "result";
@@ -30,9 +31,10 @@ function add(files) {
     const overlay = element(picture, "canvas");
     const scores = element(card, "div");
     element(scores, "p", "note", "waiting");
-    results.prepend(card);
+    cards.append(card);
     waiting.push({ file, overlay, scores });
   }
+  results.prepend(cards); // the newest above, each drop in its own order
   next();
 }
 
@@ -90,7 +92,7 @@ function show(scores, said, overlay) {
     bar.addEventListener("keydown", (event) => { if (event.key === "Enter") toggle(bar, map); });
     if (!bars.querySelector(".shown")) toggle(bar, map);
   }
-  element(scores, "p", "note", "colours: where it sees the framed label, red the most");
+  element(scores, "p", "hint", "colours: where it sees the framed label, red the most");
 }
 
 // A map in the colours of `mlcls explain`, half transparent; the browser enlarges it smoothly.

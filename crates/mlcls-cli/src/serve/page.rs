@@ -21,7 +21,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
 pub async fn page(State(service): State<Service>) -> Response {
     let info = service.info();
     let mut page = Page::new("Which labels does it see?");
-    let metric = info.metric.as_ref().map(|m| format!(", {} {:.1} on `{}`", m.name, m.value, m.split));
+    let metric = info.metric.as_ref().map(|m| format!(", {} {:.1} on {}", m.name, m.value, m.split));
     page.lead(&format!(
         "{}, {} labels, {side} x {side} pixels{}",
         info.model,
