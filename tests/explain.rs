@@ -89,13 +89,15 @@ fn images_of_one_name_keep_files_of_their_own_and_bad_ones_are_passed_over() {
         fs::create_dir(dir.path().join(name)).unwrap();
         fs::copy(demo().image(0), dir.path().join(name).join("same.jpg")).unwrap();
     }
+    fs::copy(demo().image(1), dir.path().join("b/same-2.jpg")).unwrap(); // as the second of them would be called
     fs::write(dir.path().join("a/broken.jpg"), "no image").unwrap();
     let (out, folder) = (dir.path().join("maps"), dir.path().display().to_string());
     let words = ["explain", &demo().best(), &folder, "--all-labels", "--out", &out.display().to_string()];
     let done = mlcls(words);
     assert_eq!(done.code, Some(1), "{done:#?}");
     assert!(done.stderr.contains("broken.jpg") && done.stderr.contains("1 of the images"), "{done:#?}");
-    assert!(done.stdout.contains("12 maps"), "{done:#?}");
+    assert!(done.stdout.contains("18 maps"), "{done:#?}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 3 * 18, "no file over another");
     assert!(
         out.join("same_star_overlay_img.png").exists() && out.join("same-2_star_overlay_img.png").exists()
     );

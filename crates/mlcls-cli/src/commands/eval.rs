@@ -81,6 +81,16 @@ pub fn checkpoint_path(path: &Path) -> Result<PathBuf> {
     Ok(if path.is_dir() { RunDir::open(path)?.best() } else { path.to_owned() })
 }
 
+/// The checkpoint there; `threshold`, where given, takes the place of its own.
+pub fn load_checkpoint(path: &Path, threshold: Option<f32>) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::load(&checkpoint_path(path)?)?;
+    if let Some(threshold) = threshold {
+        checkpoint.info.threshold = threshold;
+        checkpoint.info.thresholds = None;
+    }
+    Ok(checkpoint)
+}
+
 /// An evaluation and what was evaluated.
 #[derive(Serialize)]
 pub struct EvalReport {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use mlcls_train::{Checkpoint, CheckpointInfo, Prediction, Predictor};
+use mlcls_train::{CheckpointInfo, Prediction, Predictor};
 use serde_json::json;
 
-use super::eval::checkpoint_path;
+use super::eval::load_checkpoint;
 use super::images::images;
 
 /// Predict the labels of images.
@@ -35,11 +35,7 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let mut checkpoint = Checkpoint::load(&checkpoint_path(&args.checkpoint)?)?;
-    if let Some(threshold) = args.threshold {
-        checkpoint.info.threshold = threshold;
-        checkpoint.info.thresholds = None;
-    }
+    let checkpoint = load_checkpoint(&args.checkpoint, args.threshold)?;
     let mut predictor = Predictor::new(&checkpoint, args.batch_size.into())?;
     let mut paths = images(&args.images)?;
     let mut bad = 0usize;

@@ -42,7 +42,9 @@ impl HeadPlan {
     pub fn new(graph: &Graph, weights: &Weights, batch: usize) -> Result<Self> {
         let mut plan = InferPlan::compile(graph, weights, batch, Isa::detect(), SMALL, Part::Head)?;
         // They are what goes in, so they need not come out.
-        let features = plan.features.take().unwrap_or(plan.output);
+        let Some(features) = plan.features.take() else {
+            unreachable!("`first_stage` refuses graphs without them")
+        };
         Ok(Self { plan, features })
     }
 
