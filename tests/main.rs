@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod fetch;
 mod interrupted;
+mod optimize;
 mod output;
 mod pipeline;
 mod predict;

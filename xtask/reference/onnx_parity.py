@@ -11,8 +11,11 @@ seven images of noise. A line per case, with the greatest differences from the e
   uint8           probabilities of both uint8 inputs, in both runtimes
   model_api       probabilities and labels of one image in OpenVINO's Model API, which reads the file's own entries
   features        `feature_vector`, in both runtimes
+  int8            logits of both int8 files in onnxruntime without optimisation, which computes QuantizeLinear and DequantizeLinear one by
+                  one, beside those that mlcls simulates: root mean square, as a share of that of what quantisation changes. Sums in
+                  another order put a few numbers into the neighbouring step, and every layer behind multiplies them.
   map             `saliency_map` beside ReciproCAM by its definition (a masked map per place, through the head), of 255
-Fails where logits or probabilities differ by more than 1e-4, features by more than 1e-4 of the greatest, the map by more than 1.
+Fails where logits or probabilities differ by more than 1e-4, features by more than 1e-4 of the greatest, the map by more than 1, int8 by more than INT8.
 """
 import importlib.metadata
 import subprocess
@@ -39,7 +42,8 @@ MODELS = {  # our name: timm's, our default head
 OTHER = {"cosine": "nonlinear", "nonlinear": "cosine"}
 LABELS = ["cat", "traffic_light", "dog", "bus", "tree"]  # of the example, as Model API wants them
 TOLERANCE = 1e-4
-COLUMNS = ["ort", "openvino", "timm", "uint8", "model_api", "features", "map"]
+INT8 = 0.7  # two rounded networks with nothing in common but the float one would be at 1.4
+COLUMNS = ["ort", "openvino", "timm", "uint8", "model_api", "features", "map", "int8"]
 
 
 def in_timm(name, weights, pixels):
@@ -115,7 +119,18 @@ def case(ours, name, head_name, size, folder):
         for run in runtimes(str(folder / f"{variant}.onnx")).values():
             for n in (1, 7):
                 found["uint8"] = max(found["uint8"], far(run(images[:n])["probabilities"], scores[:n]))
-    limits = {"map": 1.0}
+    found["int8"] = 0.0
+    for variant in ("int8", "int8_ort"):
+        onnx.checker.check_model(str(folder / f"{variant}.onnx"), full_check=True)
+        plain = onnxruntime.SessionOptions()
+        plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(str(folder / f"{variant}.onnx"), plain, providers=["CPUExecutionProvider"])
+        simulated = expected[variant].astype(np.float64)
+        rms = lambda a: float(np.sqrt((a**2).mean()))
+        changed = rms(simulated - logits)
+        assert changed > 1e-3 * logits.std(), "nothing was quantised"
+        found["int8"] = max(found["int8"], rms(session.run(None, {"image": nchw})[0] - simulated) / changed)
+    limits = {"map": 1.0, "int8": INT8}
     good = all(value <= limits.get(key, TOLERANCE) for key, value in found.items())
     row = "".join(f"{found[c]:>10.1e}" for c in COLUMNS)
     megabytes = Path(file).stat().st_size / 1e6

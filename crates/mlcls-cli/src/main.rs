@@ -37,6 +37,7 @@ enum Command {
     Thresholds(commands::thresholds::Args),
     Calibrate(commands::calibrate::Args),
     Export(commands::export::Args),
+    Optimize(commands::optimize::Args),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
     Data(commands::data::Args),
@@ -70,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Thresholds(args) => commands::thresholds::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Optimize(args) => commands::optimize::run(&args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args),
         Command::Data(args) => commands::data::run(&args),

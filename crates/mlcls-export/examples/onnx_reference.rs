@@ -5,13 +5,15 @@
 //!
 //! Weights are random; a few passes in training mode give the running statistics values that belong to them. Writes to OUT:
 //! `float.onnx` (float NCHW to logits, features, saliency), `nchw.onnx` and `nhwc.onnx` (uint8 to probabilities),
-//! `weights.safetensors` by timm's names, `backbone.safetensors` for timm, with `backbone.py` (two expressions: the model, its
-//! features), and `reference.safetensors` with `pixels` `[7, h, w, 3]`, `logits` and `features`.
+//! `int8.onnx` and `int8_ort.onnx` (float NCHW to logits, quantised for OpenVINO and onnxruntime), `weights.safetensors` by timm's names, `backbone.safetensors` for timm, with `backbone.py` (two expressions: the model, its
+//! features), and `reference.safetensors` with `pixels` `[7, h, w, 3]`, `logits`, `features`, and what the int8
+//! files give by simulation, `int8` and `int8_ort`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use mlcls_engine::{InferPlan, ParamKind, TrainPlan, Weights};
+use mlcls_export::int8::{Quantiser, RangeMethod, Runtime};
 use mlcls_export::onnx::{Card, InputFormat, Options, Output, export, save};
 use mlcls_export::timm;
 use mlcls_models::{ModelOptions, build, save_weights, write_tensors};
@@ -68,6 +70,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let options = Options { input, output, features: output == Output::Logits };
         save(&out.join(file), &export(&model, &weights, &card, &options)?)?;
     }
+    let mut simulated = vec![];
+    for (file, runtime) in [("int8.onnx", Runtime::OpenVino), ("int8_ort.onnx", Runtime::OnnxRuntime)] {
+        let quantiser = Quantiser::new(&model, &weights, &pixels, runtime)?;
+        let (grids, float) = (quantiser.grids(RangeMethod::Mse), vec![false; quantiser.layers().len()]);
+        simulated.push(quantiser.simulator(&grids, &float)?.run(&pixels)?);
+        let mut model_proto = export(&model, &weights, &card, &Options::default())?;
+        quantiser.rewrite(&mut model_proto, &grids, &float)?;
+        save(&out.join(file), &model_proto)?;
+    }
     save_weights(&out.join("weights.safetensors"), graph, &weights, &BTreeMap::new())?;
     let saved = timm::save(&out.join("backbone.safetensors"), &model, &weights, "bilinear", None)?;
     std::fs::write(out.join("backbone.py"), format!("{}\n{}\n", saved.create, timm::features(&model)))?;
@@ -75,7 +86,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logits = plan.run(&pixels, IMAGES)?.to_vec();
     let features = plan.features().ok_or("the model has no features")?;
     let values: Vec<f32> = pixels.iter().map(|&v| v.into()).collect();
-    let tensors: [(&str, &[usize], &[f32]); 3] = [
+    let tensors: [(&str, &[usize], &[f32]); 5] = [
+        ("int8", &[IMAGES, CLASSES], &simulated[0]),
+        ("int8_ort", &[IMAGES, CLASSES], &simulated[1]),
         ("pixels", &[IMAGES, size, size, 3], &values),
         ("logits", &[IMAGES, CLASSES], &logits),
         ("features", &[IMAGES, model.feature_width()], features),

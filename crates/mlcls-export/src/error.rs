@@ -63,6 +63,9 @@ pub enum Error {
     /// The model cannot be compiled or run.
     #[error(transparent)]
     Engine(#[from] mlcls_engine::Error),
+    /// A product of matrices failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
     /// The file cannot be written; one that was there before is untouched.
     #[error(transparent)]
     File(#[from] mlcls_models::Error),
@@ -72,7 +75,12 @@ impl Error {
     /// What is wrong with a node of a graph.
     pub(crate) fn node(node: &Node, reason: &str) -> Self {
         let name = if node.name.is_empty() { format!("{:?}", node.op) } else { node.name.clone() };
-        Self::Node { node: name, reason: reason.to_owned() }
+        Self::operation(&name, reason)
+    }
+
+    /// What is wrong with an operation or a value of a file.
+    pub(crate) fn operation(name: &str, reason: &str) -> Self {
+        Self::Node { node: name.to_owned(), reason: reason.to_owned() }
     }
 }
 

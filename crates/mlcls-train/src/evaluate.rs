@@ -55,6 +55,25 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    fn of(scored: Scored, checkpoint: &Checkpoint, split: &str, options: &EvalOptions) -> Result<Self> {
+        let info = &checkpoint.info;
+        let threshold = options.threshold.unwrap_or(info.threshold);
+        let thresholds = info.thresholds.clone().filter(|_| options.threshold.is_none());
+        let used = thresholds.as_deref().map_or(threshold.into(), Threshold::PerLabel);
+        Ok(Self {
+            split: split.to_owned(),
+            labels: info.labels.clone(),
+            loss: scored.loss.mean(),
+            report: scored.report(info.labels.len(), used)?,
+            threshold,
+            thresholds,
+            seconds: scored.seconds,
+            scores: scored.scores,
+            targets: scored.targets,
+            mask: scored.mask,
+        })
+    }
+
     /// Scores and answers as metrics take them.
     ///
     /// # Errors
@@ -79,23 +98,26 @@ pub fn evaluate_checkpoint(
     split: &str,
     options: &EvalOptions,
 ) -> Result<Evaluation> {
-    let info = &checkpoint.info;
     let scored = score_split(checkpoint, dataset, split, options.batch_size)?;
-    let threshold = options.threshold.unwrap_or(info.threshold);
-    let thresholds = info.thresholds.clone().filter(|_| options.threshold.is_none());
-    let used = thresholds.as_deref().map_or(threshold.into(), Threshold::PerLabel);
-    Ok(Evaluation {
-        split: split.to_owned(),
-        labels: info.labels.clone(),
-        loss: scored.loss.mean(),
-        report: scored.report(info.labels.len(), used)?,
-        threshold,
-        thresholds,
-        seconds: scored.seconds,
-        scores: scored.scores,
-        targets: scored.targets,
-        mask: scored.mask,
-    })
+    Evaluation::of(scored, checkpoint, split, options)
+}
+
+/// Evaluates another form of a checkpoint's network, for example a quantised one: `forward` gives the logits `[n, classes]` of `n`
+/// uint8 images `[n, h, w, 3]`, as the network was trained to give them.
+///
+/// # Errors
+/// As [`evaluate_checkpoint`], and those of `forward`.
+pub fn evaluate_with<E: From<Error>>(
+    checkpoint: &Checkpoint,
+    dataset: &Dataset,
+    split: &str,
+    options: &EvalOptions,
+    forward: impl FnMut(&[u8], usize) -> Result<Vec<f32>, E>,
+) -> Result<Evaluation, E> {
+    let info = &checkpoint.info;
+    let loader = loader(checkpoint, dataset, split, options.batch_size)?;
+    let scored = Scored::by(forward, &loader, &info.loss, &info.calibration)?;
+    Ok(Evaluation::of(scored, checkpoint, split, options)?)
 }
 
 /// Scores of a checkpoint on one split of a data set, labels in the order of the checkpoint.
@@ -106,11 +128,17 @@ pub(crate) fn score_split(
     batch: usize,
 ) -> Result<Scored> {
     let info = &checkpoint.info;
-    let items = items_in_order(&info.labels, dataset, dataset.require_split(split)?)?;
-    let (size, resize) = (info.image_size as u32, info.resize);
-    let loader = Loader::new(items, LoaderOptions { size, batch, resize, ..LoaderOptions::default() });
+    let loader = loader(checkpoint, dataset, split, batch)?;
     let graph = &checkpoint.model.graph;
     Scored::of(graph, &checkpoint.weights, &loader, &info.loss, &info.calibration, || Ok(()))
+}
+
+/// The images of a split as a checkpoint takes them.
+fn loader(checkpoint: &Checkpoint, dataset: &Dataset, split: &str, batch: usize) -> Result<Loader> {
+    let info = &checkpoint.info;
+    let items = items_in_order(&info.labels, dataset, dataset.require_split(split)?)?;
+    let (size, resize) = (info.image_size as u32, info.resize);
+    Ok(Loader::new(items, LoaderOptions { size, batch, resize, ..LoaderOptions::default() }))
 }
 
 /// The items of a split with their states in the order of a checkpoint's labels.

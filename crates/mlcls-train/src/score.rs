@@ -31,17 +31,30 @@ impl Scored {
         calibration: &Calibration,
         go_on: impl Fn() -> Result<(), E>,
     ) -> Result<Self, E> {
-        let start = Instant::now();
         let mut plan = InferPlan::new(graph, weights, loader.options().batch).map_err(Error::from)?;
+        let forward = |pixels: &[u8], n| {
+            go_on()?;
+            Ok(plan.run(pixels, n).map_err(Error::from)?.to_vec())
+        };
+        Self::by(forward, loader, loss, calibration)
+    }
+
+    /// The same, with the logits `[n, C]` of `n` images from a function of their pixels.
+    pub fn by<E: From<Error>>(
+        mut forward: impl FnMut(&[u8], usize) -> Result<Vec<f32>, E>,
+        loader: &Loader,
+        loss: &Loss,
+        calibration: &Calibration,
+    ) -> Result<Self, E> {
+        let start = Instant::now();
         let mut all = Self::default();
         let mut batches = loader.epoch(0, 0);
         while let Some(batch) = batches.next() {
-            go_on()?;
             let batch = batch.map_err(Error::from)?;
-            let logits = plan.run(&batch.pixels, batch.len()).map_err(Error::from)?;
-            all.loss.add(loss.value(logits, &batch.targets, &batch.mask).map_err(Error::from)?);
-            all.scores.extend(calibration.scores(logits, logits.len() / batch.len()));
-            all.logits.extend_from_slice(logits);
+            let logits = forward(&batch.pixels, batch.len())?;
+            all.loss.add(loss.value(&logits, &batch.targets, &batch.mask).map_err(Error::from)?);
+            all.scores.extend(calibration.scores(&logits, logits.len() / batch.len()));
+            all.logits.extend(logits);
             all.targets.extend_from_slice(&batch.targets);
             all.mask.extend_from_slice(&batch.mask);
             batches.recycle(batch);

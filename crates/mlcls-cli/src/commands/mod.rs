@@ -9,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod find;
 mod images;
+pub mod optimize;
 pub mod predict;
 pub mod report;
 mod settings;

@@ -4,7 +4,7 @@
 //! number of images is free, the size of the images is the model's own: padding is written out for it, so that it is timm's
 //! for any size.
 
-mod builder;
+pub(crate) mod builder;
 mod card;
 #[cfg(feature = "check")]
 pub mod check;

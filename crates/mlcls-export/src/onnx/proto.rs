@@ -160,6 +160,10 @@ impl TypeProto {
     pub const FLOAT: i32 = 1;
     /// Code of uint8.
     pub const UINT8: i32 = 2;
+    /// Code of int8.
+    pub const INT8: i32 = 3;
+    /// Code of int32.
+    pub const INT32: i32 = 6;
 }
 
 /// `TypeProto.Tensor`.

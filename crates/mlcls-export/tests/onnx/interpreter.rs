@@ -43,6 +43,16 @@ fn compute(node: &Node, x: &[&Tensor]) -> Tensor {
             [2.0] => map(&|v| f64::from(v as u8)),
             other => panic!("cast to type {other:?}"),
         },
+        "QuantizeLinear" => {
+            let (scale, zero) = (x[1].values[0], x[2].values[0]);
+            map(&|v| ((v / scale).round_ties_even() + zero).clamp(0.0, 255.0))
+        }
+        "DequantizeLinear" => {
+            assert_eq!(attribute("axis").unwrap_or(&[0.0]), [0.0], "{}", node.name);
+            let row = x[0].values.len() / x[1].values.len();
+            let value = |(i, v): (usize, &f64)| (v - x[2].values[i / row]) * x[1].values[i / row];
+            Tensor { dims: x[0].dims.clone(), values: x[0].values.iter().enumerate().map(value).collect() }
+        }
         "Conv" => convolve(node, x),
         "GlobalAveragePool" => reduce(x[0], &[2, 3], |all| all.iter().sum::<f64>() / all.len() as f64),
         "ReduceL2" => reduce(x[0], &axes(node), |all| all.iter().map(|v| v * v).sum::<f64>().sqrt()),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic, and so may its helpers
 
 mod file;
+mod int8;
 mod interpreter;
 mod nets;
 mod parity;

@@ -13,7 +13,7 @@ use crate::wire::{self, Tensor};
 const TOLERANCE: f64 = 2e-5;
 
 /// uint8 NHWC pixels in the layout of an input.
-fn as_input(model: &Model, pixels: &[u8], format: InputFormat) -> Tensor {
+pub fn as_input(model: &Model, pixels: &[u8], format: InputFormat) -> Tensor {
     let side = model.size();
     let n = pixels.len() / (side * side * 3);
     if format == InputFormat::ByteNhwc {

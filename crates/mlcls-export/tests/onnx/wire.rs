@@ -151,11 +151,17 @@ fn parse_attribute(bytes: &[u8]) -> (String, Vec<f64>) {
 }
 
 fn parse_tensor(bytes: &[u8]) -> (String, Tensor) {
-    assert_eq!(one(bytes, 2).int(), 1, "expected float32");
     let dims: Vec<usize> = all(bytes, 1).map(|d| d.int() as usize).collect();
-    let (floats, rest) = one(bytes, 9).bytes().as_chunks();
-    assert!(rest.is_empty() && floats.len() == dims.iter().product::<usize>());
-    let values = floats.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect();
+    let raw = one(bytes, 9).bytes();
+    let four = || raw.as_chunks::<4>().0.iter().copied();
+    let values: Vec<f64> = match one(bytes, 2).int() {
+        1 => four().map(|b| f64::from(f32::from_le_bytes(b))).collect(),
+        2 => raw.iter().map(|&b| f64::from(b)).collect(),
+        3 => raw.iter().map(|&b| f64::from(b as i8)).collect(),
+        6 => four().map(|b| f64::from(i32::from_le_bytes(b))).collect(),
+        other => panic!("elements of type {other}"),
+    };
+    assert_eq!(values.len(), dims.iter().product::<usize>());
     (one(bytes, 8).text(), Tensor { dims, values })
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod onnx;
 mod safetensors;
+mod shape;
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use mlcls_train::{Checkpoint, CheckpointInfo};
 use serde_json::json;
 
 use super::eval::checkpoint_path;
+pub use onnx::{card, values};
+pub use shape::OnnxShape;
 
 /// Write a checkpoint as a file that other programs run or load.
 ///
@@ -31,15 +34,8 @@ pub struct Args {
     /// Where to write it [default: beside the checkpoint; best.onnx, best.timm.safetensors]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// ONNX: how images go in [default: float-nchw]
-    #[arg(long, value_name = "LAYOUT", value_enum)]
-    input: Option<Input>,
-    /// ONNX: what comes out for each label [default: logits]
-    #[arg(long, value_name = "WHAT", value_enum)]
-    output: Option<Output>,
-    /// ONNX: give out `feature_vector` and `saliency_map` (ReciproCAM) too.
-    #[arg(long)]
-    dump_features: bool,
+    #[command(flatten)]
+    shape: OnnxShape,
     /// ONNX: run the file in another engine (tract) on these images and compare; fails where logits differ by more than 1e-4.
     /// Files, folders, quoted globs.
     #[arg(long, value_name = "IMAGES", num_args = 1..)]
@@ -57,24 +53,6 @@ enum Format {
     Safetensors,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Input {
-    /// float32 [n, 3, h, w], as OTX's exports and OpenVINO's Model API.
-    FloatNchw,
-    /// uint8 [n, 3, h, w].
-    Uint8Nchw,
-    /// uint8 [n, h, w, 3], a decoded image as it lies in memory.
-    Uint8Nhwc,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Output {
-    /// Logits; a score is their sigmoid, which OpenVINO's Model API applies itself.
-    Logits,
-    /// Scores from 0 to 1, as `mlcls predict` gives them.
-    Probabilities,
-}
-
 /// What is said of a file that was written.
 struct Said {
     text: String,
@@ -89,9 +67,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Format::Onnx => onnx::write(args, &checkpoint, &path)?,
         Format::Safetensors => {
             for (flag, given) in [
-                ("--input", args.input.is_some()),
-                ("--output", args.output.is_some()),
-                ("--dump-features", args.dump_features),
+                ("--input", args.shape.input.is_some()),
+                ("--output", args.shape.output.is_some()),
+                ("--dump-features", args.shape.dump_features),
                 ("--check", !args.check.is_empty()),
             ] {
                 if given {

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use mlcls_export::onnx::proto::{TypeProto, ValueInfoProto};
-use mlcls_export::onnx::{self, Card, InputFormat, OPSET, Options};
+use mlcls_export::onnx::{self, Card, OPSET, Options};
 use mlcls_train::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
 
 use super::check::{Checked, check};
-use super::{Args, Input, Output, Said, hash_of, resize};
+use super::shape::Input;
+use super::{Args, Said, hash_of, resize};
 
 /// A file that was written.
 #[cfg_attr(not(feature = "check"), allow(dead_code))]
@@ -24,19 +25,7 @@ pub struct Written<'a> {
 /// Writes the file.
 pub fn write(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Said> {
     let info = &checkpoint.info;
-    let input = args.input.unwrap_or(Input::FloatNchw);
-    let options = Options {
-        input: match input {
-            Input::FloatNchw => InputFormat::FloatNchw,
-            Input::Uint8Nchw => InputFormat::ByteNchw,
-            Input::Uint8Nhwc => InputFormat::ByteNhwc,
-        },
-        output: match args.output.unwrap_or(Output::Logits) {
-            Output::Logits => onnx::Output::Logits,
-            Output::Probabilities => onnx::Output::Probabilities,
-        },
-        features: args.dump_features,
-    };
+    let (input, options) = (args.shape.input(), args.shape.options());
     let out = args.out.clone().unwrap_or_else(|| path.with_extension("onnx"));
     let card = card(info, path)?;
     let model = onnx::export(&checkpoint.model, &checkpoint.weights, &card, &options)?;
@@ -72,9 +61,6 @@ pub fn write(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Said> 
          print(o.InferenceSession('{file}').run(None, {{'image': n.zeros({image})}}))\""
     )?;
     text.push_str(&checked.text);
-    let values = |values: &[ValueInfoProto]| -> Value {
-        values.iter().map(|v| json!({ "name": v.name, "type": shape(v) })).collect()
-    };
     let json = json!({
         "path": out,
         "format": "onnx",
@@ -92,7 +78,8 @@ pub fn write(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Said> 
     Ok(Said { text: std::mem::take(text), json })
 }
 
-fn card(info: &CheckpointInfo, path: &Path) -> Result<Card> {
+/// What the file says of a checkpoint.
+pub fn card(info: &CheckpointInfo, path: &Path) -> Result<Card> {
     Ok(Card {
         labels: info.labels.clone(),
         threshold: info.threshold,
@@ -101,6 +88,11 @@ fn card(info: &CheckpointInfo, path: &Path) -> Result<Card> {
         resize: resize(info),
         checkpoint: hash_of(path)?,
     })
+}
+
+/// Inputs or outputs, for JSON.
+pub fn values(values: &[ValueInfoProto]) -> Value {
+    values.iter().map(|v| json!({ "name": v.name, "type": shape(v) })).collect()
 }
 
 /// Its type as `float32 [batch, 6]`.
