@@ -28,6 +28,7 @@ const FORMAT_VERSION: u32 = 1;
 /// | `mlcls_preprocessing` | `{"color":"RGB","range":[0,255],"size":[224,224],"resize":"bilinear","mean":[..],"std":[..]}`; mean and std, in units of 0 to 1, are applied in the graph |
 /// | `mlcls_threshold`, `mlcls_thresholds` | `0.5`; `[0.4,0.6]`, one per label, only when chosen |
 /// | `mlcls_checkpoint` | BLAKE3 of the tensors that it was made from, where known |
+/// | `mlcls_int8` | how a file was quantised and which layers stayed in float, only where [`int8`](crate::int8) did so |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
     /// Label names in the order of the logits.

@@ -1,7 +1,5 @@
 //! What stands in a file: its inputs and outputs, operators, padding, entries; and what is refused.
 
-use std::collections::HashSet;
-
 use mlcls_engine::{Activation, ConvOptions, GraphBuilder, Op, Padding, Weights};
 use mlcls_export::onnx::{Card, InputFormat, Options, Output, export, save};
 use mlcls_models::{Head, Model, ModelOptions, Normalization, build};
@@ -52,13 +50,7 @@ fn every_batch_norm_is_folded_and_every_value_comes_before_its_readers() {
     for name in ["mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s", "efficientnet_lite0"] {
         let model = build(name, &ModelOptions { classes: 3, size: 32, ..Default::default() }).unwrap();
         let file = exported(&model, &card(3), &Options { features: true, ..Options::default() });
-        let mut known: HashSet<&str> = file.tensors.keys().map(String::as_str).collect();
-        known.insert("image");
-        for node in &file.nodes {
-            let unknown = node.inputs.iter().find(|input| !known.contains(input.as_str()));
-            assert_eq!(unknown, None, "{name}: {}", node.name);
-            assert!(known.insert(&node.output), "{name}: {} is written twice", node.output);
-        }
+        file.assert_in_order(name);
         assert!(file.nodes.iter().all(|node| node.op != "BatchNormalization"));
         // A bias per channel is all that is left of a batch-norm, and it takes in the bias in front of it.
         let graph = &model.graph;

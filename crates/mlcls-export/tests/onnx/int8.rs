@@ -1,7 +1,5 @@
 //! Quantised files: what stands in them, and what they compute by ONNX's definition.
 
-use std::collections::HashSet;
-
 use mlcls_engine::{Activation, InferPlan, Op, Padding, Weights};
 use mlcls_export::int8::{Quantiser, RangeMethod, Runtime};
 use mlcls_export::onnx::{InputFormat, Options, Output, export};
@@ -104,13 +102,7 @@ fn what_stands_in_a_file() {
         assert!(bytes.len() * 10 < before * 3, "{name}: {} of {before} bytes", bytes.len());
         let file = wire::Model::parse(&bytes);
 
-        let mut known: HashSet<&str> = file.tensors.keys().map(String::as_str).collect();
-        known.insert("image");
-        for node in &file.nodes {
-            let unknown = node.inputs.iter().find(|input| !known.contains(input.as_str()));
-            assert_eq!(unknown, None, "{name}: {}", node.name);
-            assert!(known.insert(&node.output), "{name}: {} is written twice", node.output);
-        }
+        file.assert_in_order(name);
         // All layers with many weights but the one that was kept and the classifier.
         let convs =
             model.graph.nodes().iter().filter(|n| matches!(n.op, Op::Conv { .. } | Op::Depthwise { .. }));

@@ -1,6 +1,6 @@
 //! Protobuf and `onnx.proto` read by hand, field number by field number, so that a wrong number in `proto.rs` is noticed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The content of a field.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +126,18 @@ impl Model {
             tensors: all(graph, 5).map(|tensor| parse_tensor(tensor.bytes())).collect(),
             input: parse_value(one(graph, 11).bytes()),
             outputs: all(graph, 12).map(|value| parse_value(value.bytes())).collect(),
+        }
+    }
+
+    /// Every value is written once, and before its readers.
+    #[track_caller]
+    pub fn assert_in_order(&self, context: &str) {
+        let mut known: HashSet<&str> = self.tensors.keys().map(String::as_str).collect();
+        known.insert("image");
+        for node in &self.nodes {
+            let unknown = node.inputs.iter().find(|input| !known.contains(input.as_str()));
+            assert_eq!(unknown, None, "{context}: {}", node.name);
+            assert!(known.insert(&node.output), "{context}: {} is written twice", node.output);
         }
     }
 }

@@ -1,26 +1,24 @@
 //! `mlcls optimize`: a checkpoint as an ONNX file that computes in eight bits.
 
+mod said;
 mod speed;
 
-use std::fmt::Write as _;
 use std::io::{Write, stderr, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use mlcls_data::{Dataset, load_image};
 use mlcls_export::int8::{Quantiser, RangeMethod, Runtime, search};
-use mlcls_export::onnx::{self, proto::ModelProto};
+use mlcls_export::onnx;
 use mlcls_train::{Checkpoint, EvalOptions, Evaluation, evaluate_checkpoint, evaluate_with};
 use rayon::prelude::*;
-use serde_json::json;
 
 use super::data::Source;
 use super::eval::checkpoint_path;
-use super::export::{OnnxShape, card, values};
-use crate::ui::number;
-use crate::ui::table::Table;
+use super::export::{OnnxShape, card};
+use said::Said;
 use speed::{Speeds, measure};
 
 /// Quantise a checkpoint to int8: an ONNX file of a quarter of the size, which onnxruntime and OpenVINO run faster.
@@ -207,101 +205,4 @@ fn calibration_images(args: &Args, checkpoint: &Checkpoint, dataset: &Dataset) -
     let chosen = (0..count).into_par_iter().map(|i| &items[i * items.len() / count]);
     let images = chosen.map(|item| load_image(&item.image, size, resize)).collect::<Result<Vec<_>, _>>()?;
     Ok(images.concat())
-}
-
-/// What is said of a file that was written.
-struct Said<'a> {
-    out: &'a Path,
-    layers: usize,
-    /// Names of the layers that stay in float.
-    float: Vec<&'a str>,
-    split: &'a str,
-    before: f64,
-    after: Option<f64>,
-    max_drop: f64,
-    tried: usize,
-    images: usize,
-    /// Bytes in float and in int8.
-    sizes: [usize; 2],
-    speeds: Speeds,
-}
-
-impl Said<'_> {
-    fn text(&self) -> Result<String> {
-        let mut text = String::new();
-        let t = &mut text;
-        writeln!(t, "{}", self.out.display())?;
-        let int8 = self.layers - self.float.len();
-        writeln!(t, "  layers  {int8} of {} in int8; the classifier stays in float", self.layers)?;
-        if !self.float.is_empty() {
-            writeln!(t, "          in float, as they hurt most: {}", self.float.join(", "))?;
-        }
-        let Self { split, before, max_drop, sizes: [float, int8], .. } = self;
-        match self.after {
-            Some(after) => {
-                writeln!(
-                    t,
-                    "  mAP     {before:.2} -> {after:.2} on `{split}`, {:+.2} points (allowed: -{max_drop:.2})",
-                    after - before
-                )?;
-            }
-            None => writeln!(
-                t,
-                "  mAP     {before:.2} on `{split}`: no layer could be quantised within {max_drop:.2} points"
-            )?,
-        }
-        let mega = |bytes: usize| bytes as f64 / 1e6;
-        writeln!(
-            t,
-            "  size    {:.1} MB -> {:.1} MB, {:.2} of it",
-            mega(*float),
-            mega(*int8),
-            mega(*int8) / mega(*float)
-        )?;
-        match &self.speeds {
-            Speeds::NotMeasured(reason) => writeln!(t, "  speed   not measured: {reason}")?,
-            Speeds::Measured(speeds) => {
-                let mut table =
-                    Table::new(["runtime", "batch", "float32, images/s", "int8, images/s", "ratio"]);
-                for speed in speeds {
-                    table.row([
-                        format!("{} {}", speed.runtime, speed.version),
-                        speed.batch.to_string(),
-                        number(Some(speed.float), 1),
-                        number(Some(speed.int8), 1),
-                        number(Some(speed.int8 / speed.float), 2),
-                    ]);
-                }
-                write!(t, "\n{table}")?;
-            }
-        }
-        Ok(text)
-    }
-
-    fn json(&self, file: &ModelProto) -> serde_json::Value {
-        let graph = file.graph.clone().unwrap_or_default();
-        let (speeds, reason) = match &self.speeds {
-            Speeds::Measured(speeds) => (Some(speeds), None),
-            Speeds::NotMeasured(reason) => (None, Some(reason)),
-        };
-        json!({
-            "path": self.out,
-            "format": "onnx",
-            "opset": onnx::OPSET,
-            "inputs": values(&graph.input),
-            "outputs": values(&graph.output),
-            "layers": self.layers,
-            "float": self.float,
-            "split": self.split,
-            "map_float": self.before,
-            "map_int8": self.after,
-            "max_drop": self.max_drop,
-            "tried": self.tried,
-            "calibration_images": self.images,
-            "bytes_float": self.sizes[0],
-            "bytes_int8": self.sizes[1],
-            "speeds": speeds,
-            "speeds_not_measured": reason,
-        })
-    }
 }
