@@ -13,9 +13,10 @@ seven images of noise. A line per case, with the greatest differences from the e
   features        `feature_vector`, in both runtimes
   int8            logits of both int8 files in onnxruntime without optimisation, which computes QuantizeLinear and DequantizeLinear one by
                   one, beside those that mlcls simulates: root mean square, as a share of that of what quantisation changes. Sums in
-                  another order put a few numbers into the neighbouring step, and every layer behind multiplies them.
+                  another order put a few numbers into the neighbouring step, and every layer behind multiplies them: deep random networks come near 1.4, that
+                  of two results with nothing in common. crates/mlcls-export/tests/onnx/int8.rs judges, in networks of a few layers.
   map             `saliency_map` beside ReciproCAM by its definition (a masked map per place, through the head), of 255
-Fails where logits or probabilities differ by more than 1e-4, features by more than 1e-4 of the greatest, the map by more than 1, int8 by more than INT8.
+Fails where logits or probabilities differ by more than 1e-4, features by more than 1e-4 of the greatest, the map by more than 1; int8 is only told.
 """
 import importlib.metadata
 import subprocess
@@ -42,7 +43,6 @@ MODELS = {  # our name: timm's, our default head
 OTHER = {"cosine": "nonlinear", "nonlinear": "cosine"}
 LABELS = ["cat", "traffic_light", "dog", "bus", "tree"]  # of the example, as Model API wants them
 TOLERANCE = 1e-4
-INT8 = 0.7  # two rounded networks with nothing in common but the float one would be at 1.4
 COLUMNS = ["ort", "openvino", "timm", "uint8", "model_api", "features", "map", "int8"]
 
 
@@ -130,7 +130,7 @@ def case(ours, name, head_name, size, folder):
         changed = rms(simulated - logits)
         assert changed > 1e-3 * logits.std(), "nothing was quantised"
         found["int8"] = max(found["int8"], rms(session.run(None, {"image": nchw})[0] - simulated) / changed)
-    limits = {"map": 1.0, "int8": INT8}
+    limits = {"map": 1.0, "int8": np.inf}
     good = all(value <= limits.get(key, TOLERANCE) for key, value in found.items())
     row = "".join(f"{found[c]:>10.1e}" for c in COLUMNS)
     megabytes = Path(file).stat().st_size / 1e6
