@@ -17,6 +17,7 @@ fn a_checkpoint_becomes_a_quarter_and_keeps_its_map() {
     let said: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let number = |key: &str| said[key].as_f64().unwrap_or_else(|| panic!("no {key} in {said}"));
     assert_eq!(number("bytes_int8"), fs::metadata(&out).unwrap().len() as f64);
+    assert_eq!(number("calibration_images"), 16.0);
     assert!(number("bytes_int8") < 0.3 * number("bytes_float"), "{said}");
     assert!(number("map_int8") >= number("map_float") - 1.0, "{said}");
     assert!(said["float"].as_array().unwrap().len() < 8, "{said}");

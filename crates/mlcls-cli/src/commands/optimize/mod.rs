@@ -21,10 +21,11 @@ use super::export::{OnnxShape, card};
 use said::Said;
 use speed::{Speeds, measure};
 
-/// Quantise a checkpoint to int8: an ONNX file of a quarter of the size, which onnxruntime and OpenVINO run faster.
+/// Quantise a checkpoint to int8: an ONNX file of about a quarter of the size, for OpenVINO or onnxruntime.
 ///
 /// Weights become int8, activations uint8 over ranges that calibration images show. The mAP of the result is measured; where it falls
-/// by more than --max-drop, the layers that hurt most stay in float, as few as possible.
+/// by more than --max-drop, the layers that hurt most stay in float, as few as possible. How much faster it is depends on the
+/// network, so that is measured too.
 #[derive(clap::Args)]
 pub struct Args {
     /// Checkpoint, or the folder of a run (its best checkpoint).
@@ -89,7 +90,9 @@ impl From<Ranges> for RangeMethod {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum RuntimeName {
+    /// Activation functions and gates stay in float.
     Openvino,
+    /// Activation functions and gates are rounded too.
     Onnxruntime,
 }
 
@@ -135,7 +138,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(map)
     };
     note(&format!("mAP {before:.2} in float"));
-    let few = images.len().min(SENSITIVITY_IMAGES * checkpoint.model.graph.input_shape().len());
+    let image_len = checkpoint.model.graph.input_shape().len();
+    let few = images.len().min(SENSITIVITY_IMAGES * image_len);
     let sensitivities = || {
         note("more than allowed is lost; looking for the layers that hurt");
         Ok(quantiser.sensitivities(&grids, &images[..few])?)
@@ -163,7 +167,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         after: kept.score,
         max_drop: args.max_drop,
         tried: kept.tried,
-        images: args.calibration_images.into(),
+        images: images.len() / image_len,
         sizes: [float_bytes, bytes],
         speeds,
     };

@@ -46,11 +46,11 @@ struct Step {
 impl Executor {
     /// A model that takes float32 `[n, 3, h, w]`; of its outputs only the first is computed.
     pub fn new(model: &ModelProto) -> Result<Self> {
-        let graph = model.graph.clone().unwrap_or_default();
-        let (Some(input), Some(output)) = (graph.input.first(), graph.output.first()) else {
-            return Err(Error::operation("the graph", "it has no input or no output"));
-        };
-        let needed = needed(&graph, &output.name);
+        let missing = || Error::operation("the graph", "it has no input or no output");
+        let graph = model.graph.as_ref().ok_or_else(missing)?;
+        let input = graph.input.first().ok_or_else(missing)?;
+        let output = graph.output.first().ok_or_else(missing)?;
+        let needed = needed(graph, &output.name);
         let mut constants: Constants = graph
             .initializer
             .iter()
@@ -82,7 +82,7 @@ impl Executor {
         for step in steps.iter_mut().rev() {
             step.last_reads = step.inputs.iter().copied().filter(|&input| seen.insert(input)).collect();
         }
-        Ok(Self { steps, names, output, size: image_size(&graph)? })
+        Ok(Self { steps, names, output, size: image_size(graph)? })
     }
 
     /// The output `[n, classes]` for uint8 images `[n, h, w, 3]`, on all cores.
