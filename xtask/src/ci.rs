@@ -50,6 +50,11 @@ const LAYERS: &[(&str, &[&str], Candle)] = &[
         Candle::Yes,
     ),
     ("mlcls-export", &["mlcls-engine", "mlcls-models"], Candle::Yes),
+    (
+        "mlcls-probe",
+        &["mlcls-data", "mlcls-metrics", "mlcls-engine", "mlcls-loss", "mlcls-models", "mlcls-train"],
+        Candle::Yes,
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq)]

@@ -29,6 +29,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Probe(commands::probe::Args),
     Train(commands::train::Args),
     Eval(commands::eval::Args),
     Predict(commands::predict::Args),
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Probe(args) => commands::probe::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args),

@@ -42,6 +42,6 @@ pub use normalization::Normalization;
 pub use registry::{Category, Entry, WeightTag, find, model_names, weight_tags};
 pub use templates::{TASK, Template, templates};
 pub use weights::{
-    Found, Hub, LoadReport, NamedTensor, Pretrained, Source, TensorFile, Transfer, WeightFile, save_weights,
-    transfer, write_atomic, write_tensors,
+    Found, Hub, LoadReport, NamedTensor, Pretrained, Source, TensorFile, Transfer, WeightFile, is_head,
+    save_weights, transfer, write_atomic, write_tensors,
 };

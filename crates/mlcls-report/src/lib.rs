@@ -2,7 +2,7 @@
 //! readable on a phone), and contact sheets of images.
 //!
 //! [`stats_page`] shows what [`Dataset::stats`](mlcls_data::Dataset::stats) counted, [`evaluation_page`] what a model is worth and where
-//! it errs. Pages are made of a shell
+//! it errs, [`learning_curve_page`] what more data may bring. Pages are made of a shell
 //! ([`Page`]) and plots ([`plot`]), which take numbers and give SVG text. [`contact_sheet`] draws images as the
 //! network gets them, [`overlay`] shows where it looks.
 //!
@@ -18,6 +18,7 @@
 #![deny(missing_docs)]
 
 mod evaluation;
+mod learning_curve;
 mod overlay;
 mod page;
 mod picture;
@@ -26,6 +27,7 @@ mod sheet;
 mod stats;
 
 pub use evaluation::{Curves, EvaluationReport, Example, Mistake, evaluation_page};
+pub use learning_curve::{LearningCurveReport, learning_curve_page};
 pub use overlay::overlay;
 pub use page::{Page, escape};
 pub use picture::thumbnail;

@@ -120,6 +120,32 @@ pub fn evaluate_with<E: From<Error>>(
     Ok(Evaluation::of(scored, checkpoint, split, options)?)
 }
 
+/// Evaluates a checkpoint by logits `[N, C]` that are known already, for example from its head alone: with the answers to them, as
+/// in a [`Batch`](mlcls_data::Batch), and the seconds that they took.
+///
+/// # Errors
+/// Arrays of different lengths, or logits that are not numbers.
+pub fn evaluate_logits(
+    checkpoint: &Checkpoint,
+    split: &str,
+    options: &EvalOptions,
+    logits: Vec<f32>,
+    (targets, mask): (&[f32], &[f32]),
+    seconds: f64,
+) -> Result<Evaluation> {
+    let info = &checkpoint.info;
+    let mut scored = Scored {
+        scores: info.calibration.scores(&logits, info.labels.len()),
+        logits,
+        targets: targets.to_vec(),
+        mask: mask.to_vec(),
+        seconds,
+        ..Scored::default()
+    };
+    scored.loss.add(info.loss.value(&scored.logits, targets, mask)?);
+    Evaluation::of(scored, checkpoint, split, options)
+}
+
 /// Scores of a checkpoint on one split of a data set, labels in the order of the checkpoint.
 pub(crate) fn score_split(
     checkpoint: &Checkpoint,

@@ -103,7 +103,7 @@ pub use dry_run::{DryRun, dry_run};
 pub use early_stopping::{EarlyStopping, EarlyStoppingConfig};
 pub use ema::{Ema, EmaConfig, WeightsKind};
 pub use error::{Error, Result};
-pub use evaluate::{EvalOptions, Evaluation, evaluate_checkpoint, evaluate_with};
+pub use evaluate::{EvalOptions, Evaluation, evaluate_checkpoint, evaluate_logits, evaluate_with};
 pub use event::{Best, Choice, Event, EventSink, Outcome, StepInfo};
 pub use history::{Row, Validation};
 pub use improvement::Improvement;

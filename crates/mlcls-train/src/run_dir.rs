@@ -78,6 +78,15 @@ impl RunDir {
         Err(Error::Resume { run: path.to_owned(), reason: reason.to_owned() })
     }
 
+    /// The folder of a run or of a probe, for the sake of its best checkpoint.
+    ///
+    /// # Errors
+    /// There is no such checkpoint in it, and no `config.yaml`.
+    pub fn with_checkpoint(path: &Path) -> Result<Self> {
+        let dir = Self(path.to_owned());
+        if dir.best().is_file() { Ok(dir) } else { Self::open(path) }
+    }
+
     fn with_folders(self) -> Result<Self> {
         for path in [self.0.join("checkpoints"), self.0.join("state")] {
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;

@@ -78,7 +78,7 @@ pub fn default_split(dataset: &Dataset) -> Result<&str> {
 
 /// A checkpoint file: the one given, or the best one of a run folder.
 pub fn checkpoint_path(path: &Path) -> Result<PathBuf> {
-    Ok(if path.is_dir() { RunDir::open(path)?.best() } else { path.to_owned() })
+    Ok(if path.is_dir() { RunDir::with_checkpoint(path)?.best() } else { path.to_owned() })
 }
 
 /// The checkpoint there; `threshold`, where given, takes the place of its own.
@@ -109,7 +109,12 @@ impl EvalReport {
     pub fn of(path: &Path, dataset: &Dataset, split: &str, options: &EvalOptions) -> Result<Self> {
         let checkpoint = Checkpoint::load(path)?;
         let evaluation = evaluate_checkpoint(&checkpoint, dataset, split, options)?;
-        Ok(Self {
+        Ok(Self::new(path, &checkpoint, dataset, evaluation))
+    }
+
+    /// The report of an evaluation of the checkpoint in a file.
+    pub fn new(path: &Path, checkpoint: &Checkpoint, dataset: &Dataset, evaluation: Evaluation) -> Self {
+        Self {
             checkpoint: path.to_owned(),
             data: dataset.root.clone(),
             data_fingerprint: dataset.fingerprint(),
@@ -117,12 +122,22 @@ impl EvalReport {
             epoch: checkpoint.info.epoch,
             weights: checkpoint.info.weights.name(),
             evaluation,
-        })
+        }
     }
 
     /// The mAP to report (definition D), per cent.
     pub fn map(&self) -> Option<f64> {
         self.evaluation.report.map.map(|v| 100.0 * v)
+    }
+
+    /// The last part of the data set's path.
+    pub fn data_name(&self) -> String {
+        self.data.file_name().unwrap_or(self.data.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The split.
+    pub fn split(&self) -> &str {
+        &self.evaluation.split
     }
 
     /// Writes the JSON and the CSV beside the checkpoint. Where that folder cannot be written to, says so and goes on: the

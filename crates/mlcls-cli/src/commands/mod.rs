@@ -11,6 +11,7 @@ pub mod find;
 mod images;
 pub mod optimize;
 pub mod predict;
+pub mod probe;
 pub mod report;
 mod settings;
 pub mod thresholds;

@@ -193,7 +193,7 @@ fn history(path: &Path) -> Result<Vec<Row>> {
     if !path.is_dir() {
         return Ok(vec![]);
     }
-    let file = RunDir::open(path)?.metrics();
+    let file = RunDir::with_checkpoint(path)?.metrics();
     if file.exists() { Ok(Row::read(&file)?) } else { Ok(vec![]) }
 }
 
@@ -225,7 +225,7 @@ fn curves(rows: &[Row]) -> Vec<Curves<'static>> {
 }
 
 /// One line per doubtful answer.
-fn save_list(path: &Path, suspects: &[SuspectedError], items: &[Item], labels: &[String]) -> Result<()> {
+pub fn save_list(path: &Path, suspects: &[SuspectedError], items: &[Item], labels: &[String]) -> Result<()> {
     let mut writer = csv::Writer::from_writer(vec![]);
     writer.write_record(["image", "path", "label", "given", "score", "doubt"])?;
     for suspect in suspects {

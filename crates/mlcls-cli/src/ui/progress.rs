@@ -24,9 +24,9 @@ pub fn with_bar<T>(work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> T) -> T 
     }
     let style = ProgressStyle::with_template("images {bar:24} {pos}/{len} {per_sec}, ETA {eta}");
     let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let done = work(&|_, total| {
+    let done = work(&|done, total| {
         bar.set_length(total as u64);
-        bar.inc(1);
+        bar.set_position(bar.position().max(done as u64)); // Threads may be late to say.
     });
     bar.finish_and_clear();
     done

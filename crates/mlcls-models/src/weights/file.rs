@@ -151,8 +151,8 @@ impl WeightFile {
     }
 }
 
-/// Whether a tensor belongs to one of our heads.
-pub(crate) fn is_head(name: &str) -> bool {
+/// Whether a tensor of this name belongs to one of our heads; all others are the backbone's.
+pub fn is_head(name: &str) -> bool {
     name.starts_with("head.")
 }
 

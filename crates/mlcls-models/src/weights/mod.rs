@@ -11,7 +11,7 @@ mod tensors;
 mod transfer;
 
 pub use atomic::write_atomic;
-pub use file::{LoadReport, WeightFile};
+pub use file::{LoadReport, WeightFile, is_head};
 pub use hub::Hub;
 pub use pretrained::{Found, Pretrained, Source};
 pub use save::save_weights;

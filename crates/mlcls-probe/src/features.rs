@@ -1,0 +1,147 @@
+//! The features of a split's images: from the cache, the rest from the backbone.
+
+use std::collections::HashMap;
+
+use mlcls_data::{ImageError, ImageProblem, Item, LabelState, load_image};
+use rayon::prelude::*;
+
+use crate::backbone::Backbone;
+use crate::cache::{ContentHash, FeatureCache};
+use crate::error::{Error, Result};
+
+/// Images that go through the backbone at once.
+const BATCH: usize = 32;
+
+/// Features of some images with what is known about their labels. N images, D numbers each, C labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// `[N, D]`, row by row in the order of the items.
+    pub rows: Vec<f32>,
+    /// D.
+    pub width: usize,
+    /// 1 where a label is present, else 0, `[N, C]`.
+    pub targets: Vec<f32>,
+    /// 0 where a label is unknown, else 1, `[N, C]`.
+    pub mask: Vec<f32>,
+    /// How many came from the cache.
+    pub cached: usize,
+}
+
+impl Features {
+    /// N.
+    pub fn len(&self) -> usize {
+        self.rows.len() / self.width.max(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// C.
+    pub fn labels(&self) -> usize {
+        self.targets.len() / self.len().max(1)
+    }
+
+    /// Those of some images, in the order of `images`.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn subset(&self, images: &[usize]) -> Self {
+        let gather = |from: &[f32], width: usize| {
+            images.iter().flat_map(|&i| from[i * width..(i + 1) * width].iter().copied()).collect()
+        };
+        let labels = self.labels();
+        Self {
+            rows: gather(&self.rows, self.width),
+            width: self.width,
+            targets: gather(&self.targets, labels),
+            mask: gather(&self.mask, labels),
+            cached: 0,
+        }
+    }
+}
+
+/// Features of the items, in their order.
+///
+/// Every file is read and hashed; those whose hash the cache knows are neither decoded nor taken through the backbone. New
+/// features are added to the cache as they come, so that an interrupted extraction goes on where it stopped. `progress` gets
+/// images so far and in all.
+///
+/// # Errors
+/// Images cannot be used (all of them are listed), or the cache cannot.
+pub fn extract(
+    backbone: &Backbone,
+    items: &[Item],
+    cache: Option<&FeatureCache>,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Features> {
+    let width = backbone.width();
+    let mut features = Features { rows: vec![0.0; items.len() * width], width, ..Features::default() };
+    for state in items.iter().flat_map(|item| &item.states) {
+        features.targets.push(f32::from(u8::from(*state == LabelState::Present)));
+        features.mask.push(f32::from(u8::from(*state != LabelState::Unknown)));
+    }
+    let mut problems = vec![];
+    let hashes: Vec<_> = items.par_iter().map(hash).collect();
+    let mut left: Vec<(usize, ContentHash)> = vec![];
+    for (index, hash) in hashes.into_iter().enumerate() {
+        match hash {
+            Ok(hash) => left.push((index, hash)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if let Some(cache) = cache {
+        // Images of one content share a record; the loop below gives it to each of them.
+        let wanted: HashMap<ContentHash, usize> = left.iter().map(|(index, hash)| (*hash, *index)).collect();
+        let known: HashMap<usize, Vec<f32>> = cache.read(&wanted)?.into_iter().collect();
+        left.retain(|(index, hash)| {
+            let found = wanted.get(hash).and_then(|first| known.get(first));
+            if let Some(found) = found {
+                features.rows[index * width..(index + 1) * width].copy_from_slice(found);
+            }
+            found.is_none()
+        });
+        features.cached = items.len() - problems.len() - left.len();
+    }
+    progress(items.len() - left.len(), items.len());
+
+    let mut plan = backbone.plan(BATCH)?;
+    let mut done = items.len() - left.len();
+    for batch in left.chunks(BATCH) {
+        let pixels: Vec<_> = batch.par_iter().map(|(index, _)| pixels(backbone, &items[*index])).collect();
+        let (mut good, mut all) = (vec![], vec![]);
+        for (at, pixels) in batch.iter().zip(pixels) {
+            match pixels {
+                Ok(pixels) => {
+                    all.extend(pixels);
+                    good.push(at);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !good.is_empty() {
+            plan.run(&all, good.len())?;
+        }
+        let rows = plan.features().unwrap_or_default();
+        for ((index, _), row) in good.iter().zip(rows.chunks_exact(width)) {
+            features.rows[index * width..(index + 1) * width].copy_from_slice(row);
+        }
+        if let Some(cache) = cache {
+            cache.add(good.iter().map(|(_, hash)| hash).zip(rows.chunks_exact(width)))?;
+        }
+        done += batch.len();
+        progress(done, items.len());
+    }
+    if problems.is_empty() { Ok(features) } else { Err(Error::Images { problems }) }
+}
+
+fn hash(item: &Item) -> Result<ContentHash, ImageError> {
+    let failed = |source| ImageError { path: item.image.clone(), problem: ImageProblem::Read(source) };
+    Ok(*blake3::hash(&std::fs::read(&item.image).map_err(failed)?).as_bytes())
+}
+
+/// What the backbone gets of an image: the bytes that [`load_image`] gives.
+fn pixels(backbone: &Backbone, item: &Item) -> Result<Vec<u8>, ImageError> {
+    load_image(&item.image, backbone.size() as u32, backbone.resize())
+}
