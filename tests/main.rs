@@ -13,6 +13,7 @@ mod optimize;
 mod output;
 mod pipeline;
 mod predict;
+mod probe;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;

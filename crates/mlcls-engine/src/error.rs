@@ -29,6 +29,14 @@ pub enum Error {
         /// Images that were given.
         found: usize,
     },
+    /// The plan takes something else.
+    #[error("the plan takes {expected}, found {found}")]
+    Input {
+        /// What was given.
+        found: &'static str,
+        /// What the plan takes.
+        expected: &'static str,
+    },
     /// `backward` was called without a `forward` before it.
     #[error("backward needs the forward pass of the same batch before it")]
     NoForward,

@@ -189,6 +189,26 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The trainable tensors that it uses.
+    pub fn params(&self) -> Vec<ParamId> {
+        match *self {
+            Self::Input { .. }
+            | Self::Activation(_)
+            | Self::Add { .. }
+            | Self::GlobalAvgPool
+            | Self::Dropout { .. } => vec![],
+            Self::Conv { weight, bias, .. } => [Some(weight), bias].into_iter().flatten().collect(),
+            Self::Depthwise { weight, .. } | Self::CosineLinear { weight, .. } => vec![weight],
+            Self::BatchNorm { weight, bias, .. } => vec![weight, bias],
+            Self::PRelu { slope } => vec![slope],
+            Self::SqueezeExcite { reduce_weight, reduce_bias, expand_weight, expand_bias, .. } => {
+                vec![reduce_weight, reduce_bias, expand_weight, expand_bias]
+            }
+        }
+    }
+}
+
 /// One operation of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -371,6 +391,13 @@ impl Graph {
     /// Elements that a plan returns per image.
     pub fn output_len(&self) -> usize {
         self.node(self.output).shape.len()
+    }
+
+    /// Elements of the flat parameter vector up to the last one that a node up to and with `node` uses. Parameters lie in the order of
+    /// nodes, so those behind it are the rest.
+    pub fn param_len_up_to(&self, node: NodeId) -> usize {
+        let params = self.nodes[..=node.0].iter().flat_map(|node| node.op.params());
+        params.map(|id| self.param(id).range().end).max().unwrap_or(0)
     }
 
     /// Multiply-accumulate operations of one node for one image: convolutions, linear layers and squeeze-excite.

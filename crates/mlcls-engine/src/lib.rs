@@ -13,6 +13,7 @@ mod arena;
 pub mod bench;
 mod border;
 mod builder;
+mod cut;
 mod error;
 mod graph;
 mod infer;

@@ -1,6 +1,6 @@
 //! From a name and options to a model.
 
-use mlcls_engine::{Graph, GraphBuilder};
+use mlcls_engine::{Graph, GraphBuilder, Node, NodeId, Op};
 
 use crate::error::{Error, Result};
 use crate::head::{COSINE_SCALE, Head};
@@ -60,6 +60,19 @@ impl Model {
     /// Width of the pooled features, 960 or 1280.
     pub fn feature_width(&self) -> usize {
         self.graph.node(self.graph.features()).shape.c
+    }
+
+    /// Where each stage of the backbone ends (timm's `blocks.0`, `blocks.1`, ...), in order.
+    pub fn stages(&self) -> Vec<NodeId> {
+        let nodes = self.graph.nodes();
+        let begins =
+            |stage: usize| nodes.iter().position(|n| n.name.starts_with(&format!("blocks.{stage}.")));
+        let firsts: Vec<usize> = (0..).map_while(begins).collect();
+        let Some(last) = nodes.iter().rposition(|n| n.name.starts_with("blocks.")) else { return vec![] };
+        // A stage's last sum has no name; what comes behind the last stage is the next convolution or the pooling.
+        let ends = |n: &Node| matches!(n.op, Op::Conv { .. } | Op::GlobalAvgPool);
+        let behind = (last + 1..nodes.len()).find(|&i| ends(&nodes[i]));
+        firsts.into_iter().skip(1).chain(behind).map(|i| nodes[i].inputs[0]).collect()
     }
 
     /// Number of labels.

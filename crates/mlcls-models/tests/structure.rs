@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use mlcls_engine::{NodeId, Op};
-use mlcls_models::{Normalization, build, model_names, templates};
+use mlcls_models::{ModelOptions, Normalization, build, model_names, templates};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -150,4 +150,24 @@ fn templates_carry_otx_ids_spelt_right_and_costs_near_those_it_declares() {
     assert_eq!(json["category"], "BALANCE");
     assert_eq!(json["task"], "MULTI_LABEL_CLS");
     assert_eq!(json["pretrained"], "efficientnet_b0.ra_in1k");
+}
+
+#[test]
+fn stages_end_where_timm_s_blocks_end() {
+    // timm 1.0.31: [stage[-1](x).shape[1] for each stage of model.blocks, x going through them].
+    let expected: [(&str, &[usize]); 4] = [
+        ("mobilenetv3_large_100", &[16, 24, 40, 80, 112, 160, 960]),
+        ("efficientnet_b0", &[16, 24, 40, 80, 112, 192, 320]),
+        ("tf_efficientnet_lite0", &[16, 24, 40, 80, 112, 192, 320]),
+        ("tf_efficientnetv2_s", &[24, 48, 64, 128, 160, 256]),
+    ];
+    for (name, channels) in expected {
+        let model = build(name, &ModelOptions { size: 32, ..Default::default() }).unwrap();
+        let ends = model.stages();
+        let found: Vec<usize> = ends.iter().map(|&end| model.graph.node(end).shape.c).collect();
+        assert_eq!(found, channels, "{name}");
+        for end in ends {
+            mlcls_engine::TrainPlan::behind(&model.graph, 2, end).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
 }

@@ -1,16 +1,15 @@
 //! The features of a split's images: from the cache, the rest from the backbone.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use mlcls_data::{ImageError, ImageProblem, Item, LabelState, load_image};
+use mlcls_data::{ImageError, ImageProblem, Item, LabelState};
 use rayon::prelude::*;
 
 use crate::backbone::Backbone;
 use crate::cache::{ContentHash, FeatureCache};
 use crate::error::{Error, Result};
-
-/// Images that go through the backbone at once.
-const BATCH: usize = 32;
+use crate::readable::{BATCH, Readable};
 
 /// Features of some images with what is known about their labels. N images, D numbers each, C labels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,26 +108,19 @@ pub fn extract(
     let mut plan = backbone.plan(BATCH)?;
     let mut done = items.len() - left.len();
     for batch in left.chunks(BATCH) {
-        let pixels: Vec<_> = batch.par_iter().map(|(index, _)| pixels(backbone, &items[*index])).collect();
-        let (mut good, mut all) = (vec![], vec![]);
-        for (at, pixels) in batch.iter().zip(pixels) {
-            match pixels {
-                Ok(pixels) => {
-                    all.extend(pixels);
-                    good.push(at);
-                }
-                Err(problem) => problems.push(problem),
-            }
+        let paths: Vec<&Path> = batch.iter().map(|(index, _)| items[*index].image.as_path()).collect();
+        let images = Readable::load(&paths, backbone.size(), backbone.resize());
+        if !images.places.is_empty() {
+            plan.run(&images.pixels, images.places.len())?;
         }
-        if !good.is_empty() {
-            plan.run(&all, good.len())?;
-        }
-        let rows = plan.features().unwrap_or_default();
-        for ((index, _), row) in good.iter().zip(rows.chunks_exact(width)) {
+        problems.extend(images.problems);
+        let rows = plan.features().unwrap_or_default().chunks_exact(width);
+        let good = images.places.iter().map(|&place| &batch[place]).zip(rows);
+        for ((index, _), row) in good.clone() {
             features.rows[index * width..(index + 1) * width].copy_from_slice(row);
         }
         if let Some(cache) = cache {
-            cache.add(good.iter().map(|(_, hash)| hash).zip(rows.chunks_exact(width)))?;
+            cache.add(good.map(|((_, hash), row)| (hash, row)))?;
         }
         done += batch.len();
         progress(done, items.len());
@@ -139,9 +131,4 @@ pub fn extract(
 fn hash(item: &Item) -> Result<ContentHash, ImageError> {
     let failed = |source| ImageError { path: item.image.clone(), problem: ImageProblem::Read(source) };
     Ok(*blake3::hash(&std::fs::read(&item.image).map_err(failed)?).as_bytes())
-}
-
-/// What the backbone gets of an image: the bytes that [`load_image`] gives.
-fn pixels(backbone: &Backbone, item: &Item) -> Result<Vec<u8>, ImageError> {
-    load_image(&item.image, backbone.size() as u32, backbone.resize())
 }

@@ -3,7 +3,7 @@
 //! A [`Backbone`] whose weights do not change gives each image its [`Features`] once; a [`FeatureCache`] keeps them by the content
 //! of the file. On features a head is trained in seconds: [`cross_validate`] finds how strongly it has to be held back, [`fit`]
 //! trains it, [`learning_curve`] shows what less data would have given, and [`checkpoint`] makes of it what every other command
-//! takes.
+//! takes. With any checkpoint, [`suggest`] proposes labels for images that have none.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -36,6 +36,8 @@ mod features;
 mod head;
 mod minimize;
 mod objective;
+mod readable;
+mod suggest;
 
 pub use backbone::{Backbone, BackboneOptions};
 pub use cache::{ContentHash, FeatureCache};
@@ -44,3 +46,4 @@ pub use curve::{CurvePoint, LearningCurve, learning_curve};
 pub use error::{Error, Result};
 pub use features::{Features, extract};
 pub use head::{CrossValidation, Fitted, ProbeHead, Tried, cross_validate, fit};
+pub use suggest::{Order, Seen, SuggestOptions, Suggestion, see, suggest};

@@ -16,7 +16,7 @@ const SUFFICIENT: f64 = 1e-4;
 /// Share of the value below which a difference may be rounding, so that it does not count against a step.
 const NOISE: f64 = 1e-8;
 
-/// Halvings of a step before its problem counts as solved: f32 can tell no better place.
+/// Halvings of a step until another direction is tried; where there is none, f32 can tell no better place.
 const HALVINGS: u32 = 10;
 
 /// Problems that share one evaluation.
@@ -122,7 +122,13 @@ impl Problem {
             // Also where the value is not a number.
             self.step *= 0.5;
             self.halvings += 1;
-            self.done = self.halvings > HALVINGS;
+            if self.halvings > HALVINGS {
+                // The memory may mislead; downhill is the last resort.
+                self.done = self.memory.is_empty();
+                self.halvings = 0;
+                self.memory.clear();
+                self.aim(here.1, tolerance);
+            }
             return;
         }
         let moved: Vec<f32> = there.0.iter().zip(&*here.0).map(|(a, b)| a - b).collect();
@@ -146,7 +152,7 @@ impl Problem {
     /// 1980).
     fn aim(&mut self, gradient: &[f32], tolerance: f32) {
         let largest = gradient.iter().fold(0.0_f32, |m, g| m.max(g.abs()));
-        self.done = largest <= tolerance || !largest.is_finite();
+        self.done |= largest <= tolerance || !largest.is_finite();
         if self.done {
             return;
         }

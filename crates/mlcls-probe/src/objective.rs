@@ -134,6 +134,12 @@ pub(crate) fn length(v: &[f32]) -> f32 {
     (squares(v).sqrt() as f32).max(1e-12)
 }
 
+/// A vector made 1 long.
+pub(crate) fn unit(row: &[f32]) -> Vec<f32> {
+    let long = length(row);
+    row.iter().map(|v| v / long).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use mlcls_loss::{Aam, Bce};

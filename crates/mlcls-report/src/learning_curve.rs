@@ -36,14 +36,14 @@ pub fn learning_curve_page(report: &LearningCurveReport<'_>) -> String {
     let plot =
         Lines { lines: &lines, x: "training images", y: "mAP, %", range: None, diagonal: false, mark: None };
     let legend = legend([(0, "mean over draws"), (3, "lowest and highest draw")]);
-    page.wide_card("Learning curve", report.suggestion, &format!("{legend}{}", plot.to_svg()));
+    page.card("Learning curve", report.suggestion, &format!("{legend}{}", plot.to_svg()));
     let rows = report.points.iter().map(|(images, maps)| {
         let number = |v: f64| format!("{v:.2}");
         let [mean, low, high] = [self::mean, lowest, highest].map(|of: fn(&[f64]) -> f64| number(of(maps)));
         vec![images.to_string(), mean, low, high, maps.len().to_string()]
     });
     let head = ["training images", "mAP, %", "lowest", "highest", "draws"];
-    page.wide_card("Numbers", "", &table(&head, rows));
+    page.card("Numbers", "", &table(&head, rows));
     page.to_string()
 }
 

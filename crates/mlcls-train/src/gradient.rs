@@ -1,17 +1,32 @@
 //! The gradient of the loss over one or several batches.
 
 use mlcls_data::Batch;
-use mlcls_engine::{TrainPlan, Weights};
+use mlcls_engine::{InferPlan, TrainPlan, Weights};
 
 use crate::error::{Error, Result};
 use crate::optim::global_norm;
-use crate::setup::Setup;
+use crate::setup::{Frozen, Setup};
 use crate::state::LossSum;
+
+/// What runs in a step.
+enum Plan {
+    Whole(TrainPlan),
+    Behind(Box<Behind>),
+}
+
+/// A part that keeps its weights, and what trains behind it.
+struct Behind {
+    front: InferPlan,
+    tail: TrainPlan,
+    /// What the front made of each batch of the step: SAM's second pass needs it again.
+    values: Vec<Vec<f32>>,
+}
 
 /// The training plan and the vectors around it.
 pub(crate) struct Gradient<'a> {
     setup: &'a Setup,
-    plan: TrainPlan,
+    /// Made in the first step, and again when everything trains.
+    plan: Option<Plan>,
     /// The gradient of the last call, as long as the parameter vector.
     pub values: Vec<f32>,
     /// Gradient of one batch while several are summed; else empty.
@@ -32,12 +47,45 @@ pub(crate) struct Pass {
     pub number: u64,
 }
 
+impl Plan {
+    /// Logits of a batch, the `number`-th of its step; `again` where the same batches have just been through this plan.
+    fn forward(
+        &mut self,
+        params: &[f32],
+        buffers: &mut [f32],
+        batch: &Batch,
+        (number, again): (usize, bool),
+        seed: u64,
+    ) -> Result<&[f32]> {
+        let n = batch.len();
+        match self {
+            Self::Whole(plan) => Ok(plan.forward(params, buffers, &batch.pixels, n, seed)?),
+            Self::Behind(behind) => {
+                let Behind { front, tail, values } = &mut **behind;
+                if !again {
+                    values.truncate(number);
+                    values.push(front.run(&batch.pixels, n)?.to_vec());
+                }
+                Ok(tail.forward_behind(params, buffers, &values[number], n, seed)?)
+            }
+        }
+    }
+
+    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
+        let plan = match self {
+            Self::Whole(plan) => plan,
+            Self::Behind(behind) => &mut behind.tail,
+        };
+        Ok(plan.backward(params, dlogits, grads)?)
+    }
+}
+
 impl<'a> Gradient<'a> {
     pub fn new(setup: &'a Setup) -> Result<Self> {
         let graph = &setup.model.graph;
         let several = setup.config.optim.accumulate > 1;
         Ok(Self {
-            plan: TrainPlan::new(graph, setup.train.options().batch)?,
+            plan: None,
             values: vec![0.0; graph.param_len()],
             one_batch: vec![0.0; if several { graph.param_len() } else { 0 }],
             dlogits: vec![],
@@ -48,11 +96,14 @@ impl<'a> Gradient<'a> {
     /// The gradient of the summed loss of some batches, into `values`; running statistics in `weights` follow.
     pub fn compute(&mut self, weights: &mut Weights, batches: &[Batch], pass: Pass) -> Result<LossSum> {
         let setup = self.setup;
+        self.prepare(weights, pass.epoch)?;
+        let Some(plan) = &mut self.plan else { unreachable!("it was just prepared") };
         let Weights { params, buffers } = weights;
         let mut sum = LossSum::default();
         for (number, batch) in batches.iter().enumerate() {
             let seed = seed_of([setup.config.train.seed, pass.steps, number as u64, pass.number]);
-            let logits = self.plan.forward(params, buffers, &batch.pixels, batch.len(), seed)?;
+            let again = pass.number > 0;
+            let logits = plan.forward(params, buffers, batch, (number, again), seed)?;
             self.dlogits.resize(logits.len(), 0.0);
             let (targets, mask) = (&batch.targets, &batch.mask);
             let value = setup.loss.value_and_grad(logits, targets, mask, &mut self.dlogits)?;
@@ -62,7 +113,7 @@ impl<'a> Gradient<'a> {
                 return Err(self.not_finite("the loss", pass, true, culprits.map(|(i, _)| *i)));
             }
             let grads = if number == 0 { &mut self.values } else { &mut self.one_batch };
-            self.plan.backward(params, &self.dlogits, grads)?;
+            plan.backward(params, &self.dlogits, grads)?;
             if number > 0 {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
@@ -73,6 +124,25 @@ impl<'a> Gradient<'a> {
             return Err(self.not_finite("the gradient", pass, false, all));
         }
         Ok(sum)
+    }
+
+    /// Makes the plan of an epoch (from 1), where there is none or it is another one.
+    fn prepare(&mut self, weights: &Weights, epoch: usize) -> Result<()> {
+        let (graph, batch) = (&self.setup.model.graph, self.setup.train.options().batch);
+        let frozen = self.setup.frozen.filter(|frozen| epoch <= frozen.epochs);
+        match (&self.plan, frozen) {
+            (Some(Plan::Whole(_)), None) | (Some(Plan::Behind(_)), Some(_)) => return Ok(()),
+            _ => self.plan = None, // Its memory is free for the next.
+        }
+        self.plan = Some(match frozen {
+            None => Plan::Whole(TrainPlan::new(graph, batch)?),
+            Some(Frozen { node, .. }) => Plan::Behind(Box::new(Behind {
+                front: InferPlan::up_to(graph, weights, batch, node)?,
+                tail: TrainPlan::behind(graph, batch, node)?,
+                values: vec![],
+            })),
+        });
+        Ok(())
     }
 
     fn not_finite(

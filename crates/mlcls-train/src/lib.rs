@@ -94,8 +94,8 @@ pub use available::available_memory;
 pub use calibrate::{CalibrationMethod, CalibrationReport, Reliability, fit_calibration};
 pub use checkpoint::{Checkpoint, CheckpointInfo, MetricValue};
 pub use config::{
-    AugmentConfig, Auto, Config, ConfigError, DEFAULT_MODEL, DEFAULT_RECIPE, DataConfig, EvalConfig, Layers,
-    LogConfig, LossConfig, LossName, Metric, ModelConfig, NormalizationName, OptimConfig, OptimName,
+    AugmentConfig, Auto, Config, ConfigError, DEFAULT_MODEL, DEFAULT_RECIPE, DataConfig, EvalConfig, Freeze,
+    Layers, LogConfig, LossConfig, LossName, Metric, ModelConfig, NormalizationName, OptimConfig, OptimName,
     RawConfig, ScheduleConfig, ScheduleName, Template, TrainConfig, template, templates,
 };
 pub use dataset::open_dataset;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use mlcls_data::{Dataset, FileCache, Item, Loader, LoaderOptions, SourceSize, Summary};
-use mlcls_engine::{TrainPlan, Weights};
+use mlcls_engine::{NodeId, TrainPlan, Weights};
 use mlcls_loss::Loss;
 use mlcls_models::{Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, transfer};
 
 use crate::adaptive::{AdaptiveInterval, adaptive_repeats};
 use crate::available::available_memory;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
-use crate::config::{Auto, Config, NormalizationName, OptimName, ScheduleName};
+use crate::config::{Auto, Config, ConfigError, Freeze, NormalizationName, OptimName, ScheduleName};
 use crate::dataset::{check_images, train_and_val, warnings};
 use crate::early_stopping::{EarlyStopping, EarlyStoppingConfig};
 use crate::ema::EmaConfig;
@@ -37,10 +37,43 @@ pub(crate) struct Setup {
     /// Epochs between two validations.
     pub eval_every: usize,
     pub ema: Option<EmaConfig>,
+    pub frozen: Option<Frozen>,
     cache_file: Option<FileCache>,
     adaptive: AdaptiveInterval,
     choices: Vec<Choice>,
     warnings: Vec<String>,
+}
+
+/// The part of the network that keeps its weights.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frozen {
+    /// Its last node.
+    pub node: NodeId,
+    /// Its elements of the parameter vector, from the first.
+    pub params: usize,
+    /// Epochs until everything trains.
+    pub epochs: usize,
+}
+
+impl Frozen {
+    fn new(config: &Config, model: &Model) -> Result<Option<Self>> {
+        let (graph, stages) = (&model.graph, model.stages());
+        let node = match config.train.freeze {
+            Freeze::None => return Ok(None),
+            Freeze::Backbone => graph.features(),
+            Freeze::Stages(n) if n <= stages.len() => stages[n - 1],
+            freeze => {
+                return Err(Error::Config(ConfigError::Value {
+                    origin: "settings".to_owned(),
+                    key: "train.freeze".to_owned(),
+                    found: freeze.to_string(),
+                    problem: format!("{} has {} stages", model.name, stages.len()),
+                }));
+            }
+        };
+        let epochs = config.train.freeze_epochs.unwrap_or(usize::MAX);
+        Ok(Some(Self { node, params: graph.param_len_up_to(node), epochs }))
+    }
 }
 
 /// The model that the settings name.
@@ -105,6 +138,7 @@ impl Setup {
         let mut setup = Self {
             loss: config.loss.build()?.with_scale(model.scale.into()),
             steps_per_epoch,
+            frozen: Frozen::new(&config, &model)?,
             eval_every: config.eval.every.unwrap_or_else(|| adaptive.interval),
             ema: use_ema
                 .then_some(EmaConfig { decay: config.train.ema_decay, warmup: config.train.ema_warmup }),
@@ -254,11 +288,27 @@ impl Setup {
             + usize::from(self.ema.is_some());
         let batch_bytes = batch * graph.input_shape().len();
         Ok(Memory {
-            plan: TrainPlan::bytes_needed(graph, batch)?,
+            plan: self.plan_bytes(batch)?,
             vectors: 4 * vectors * graph.param_len(),
             batches: (options.prefetch + self.config.optim.accumulate) * batch_bytes,
             cache: cache_bytes(&self.train) + cache_bytes(&self.val),
         })
+    }
+
+    /// Bytes of the training plan; where it is another one later, of the larger.
+    fn plan_bytes(&self, batch: usize) -> Result<usize> {
+        let graph = &self.model.graph;
+        Ok(match self.frozen {
+            Some(frozen) if frozen.epochs >= self.config.train.epochs => {
+                TrainPlan::bytes_needed_behind(graph, batch, frozen.node)?
+            }
+            _ => TrainPlan::bytes_needed(graph, batch)?,
+        })
+    }
+
+    /// How many parameters, from the first, are frozen in an epoch (from 1).
+    pub fn frozen_params(&self, epoch: usize) -> usize {
+        self.frozen.filter(|frozen| epoch <= frozen.epochs).map_or(0, |frozen| frozen.params)
     }
 
     /// Refuses a batch that does not fit, before anything is taken, with the largest that does.
@@ -343,6 +393,15 @@ impl Setup {
                 ),
             ),
         ];
+        if let Some(frozen) = self.frozen {
+            let share = 100.0 * frozen.params as f64 / graph.param_len() as f64;
+            let until = match c.train.freeze_epochs {
+                Some(epochs) => format!("for {epochs} epochs"),
+                None => "all the time".to_owned(),
+            };
+            let why = format!("{share:.0} % of the parameters, {until}");
+            choices.push(choice("frozen", c.train.freeze.to_string(), why));
+        }
         choices.push(choice(
             "memory",
             megabytes(memory.fixed()),

@@ -14,6 +14,7 @@ pub mod predict;
 pub mod probe;
 pub mod report;
 mod settings;
+pub mod suggest;
 pub mod thresholds;
 pub mod train;
 mod tuning;

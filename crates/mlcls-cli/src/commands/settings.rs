@@ -34,6 +34,10 @@ pub struct Settings {
     /// Highest learning rate of the schedule.
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
+    /// Keep the weights of a part of the network: `backbone`, or `backbone:3` for its stem and first three stages; with
+    /// `--set train.freeze_epochs=N`, for the first N epochs.
+    #[arg(long, value_name = "PART")]
+    pub freeze: Option<String>,
     /// Seed of everything random.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -68,6 +72,7 @@ impl Settings {
             "--batch-size" "train.batch_size" batch_size,
             "--image-size" "model.image_size" image_size,
             "--lr" "optim.lr" lr,
+            "--freeze" "train.freeze" freeze,
             "--seed" "train.seed" seed,
             "--limit" "data.limit" limit,
         }
@@ -93,6 +98,7 @@ mod tests {
             batch_size: Some(16),
             image_size: Some(96),
             lr: Some(0.25),
+            freeze: Some("backbone:2".to_owned()),
             seed: Some(9),
             limit: Some(100),
             tensorboard: true,
@@ -104,6 +110,7 @@ mod tests {
         assert_eq!(config.model.pretrained, "none");
         assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 16, 9));
         assert_eq!((config.model.image_size, config.data.limit), (96, Some(100)));
+        assert_eq!(config.train.freeze.to_string(), "backbone:2");
         assert!(config.log.tensorboard);
         assert_eq!((config.optim.lr, config.optim.momentum), (0.25, 0.8), "a flag is over --set");
     }

@@ -33,7 +33,7 @@ pub struct Args {
         long,
         value_name = "RUN",
         conflicts_with_all = ["data", "out", "model", "recipe", "config", "set", "pretrained", "epochs", "batch_size",
-            "image_size", "lr", "seed", "limit", "tensorboard", "dry_run"]
+            "image_size", "lr", "freeze", "seed", "limit", "tensorboard", "dry_run"]
     )]
     resume: Option<PathBuf>,
     /// Read the data, build the model, run one batch forward and backward, say what a run would take, and write nothing.

@@ -2,6 +2,7 @@
 
 use super::group::Input;
 use super::{InferPlan, Part, SMALL, Slot};
+use crate::cut::first_behind;
 use crate::error::{Result, check};
 use crate::graph::Graph;
 use crate::kernels::simd::Isa;
@@ -64,17 +65,8 @@ pub(super) fn first_stage(graph: &Graph, program: &Program) -> Result<usize> {
     let Some(features) = program.features.filter(|&id| id != program.output) else {
         return Err(fail(node, "there is no head behind these features"));
     };
-    let first = program.values[features].producer + 1;
-    for (id, value) in program.values.iter().enumerate() {
-        let crosses = value.producer < first && value.consumers.iter().any(|&stage| stage >= first);
-        if crosses && id != features {
-            return Err(fail(
-                node,
-                "the head reads more than these features, so it cannot run on them alone",
-            ));
-        }
-    }
-    Ok(first)
+    let reason = "the head reads more than these features, so it cannot run on them alone";
+    first_behind(program, features).ok_or_else(|| fail(node, reason))
 }
 
 #[cfg(test)]

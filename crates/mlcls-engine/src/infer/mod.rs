@@ -15,8 +15,9 @@ mod split;
 use std::ops::Range;
 
 use crate::arena::Wish;
+use crate::cut::Cut;
 use crate::error::{Error, Result, check};
-use crate::graph::{Activation, Graph, Shape};
+use crate::graph::{Activation, Graph, NodeId, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::{Shared, for_each, in_pool, part};
 use crate::profile::{self, Clock, Profile, StageProfile, Work};
@@ -63,6 +64,8 @@ enum Part {
     WholeAndMap,
     /// What comes behind the pooled features.
     Head,
+    /// What comes up to a node, whose values are the result.
+    UpTo(NodeId),
 }
 
 /// Elements of the largest value of the tail: below, the weights of a stage are larger than its maps.
@@ -85,6 +88,15 @@ impl InferPlan {
         Self::compile(graph, weights, batch, Isa::detect(), SMALL, Part::WholeAndMap)
     }
 
+    /// Compiles what comes up to `node`: [`run`](Self::run) then gives the values of that node `[n, h, w, c]`, from which
+    /// [`TrainPlan::behind`](crate::TrainPlan::behind) goes on.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); or the network cannot be cut there.
+    pub fn up_to(graph: &Graph, weights: &Weights, batch: usize, node: NodeId) -> Result<Self> {
+        Self::compile(graph, weights, batch, Isa::detect(), SMALL, Part::UpTo(node))
+    }
+
     pub(crate) fn with_isa(graph: &Graph, weights: &Weights, batch: usize, isa: Isa) -> Result<Self> {
         Self::compile(graph, weights, batch, isa, SMALL, Part::Whole)
     }
@@ -103,13 +115,21 @@ impl InferPlan {
         check("parameters", graph.param_len(), weights.params.len())?;
         check("running statistics", graph.buffer_len(), weights.buffers.len())?;
         let mut program = Program::lower(graph)?;
+        let mut stages = 0..program.stages.len();
+        if let Part::UpTo(node) = part {
+            let cut = Cut::behind(graph, node)?;
+            stages.end = cut.first;
+            program = Program { output: cut.value, features: None, ..cut.program };
+        }
         if part != Part::WholeAndMap {
             program.map = None;
         } else if program.map.is_none() {
             let reason = "this map is never in memory: it is gated, or goes on into batch-norm or activation";
             return Err(fail(graph.node(graph.feature_map()), reason));
         }
-        let first = if part == Part::Head { head::first_stage(graph, &program)? } else { 0 };
+        if part == Part::Head {
+            stages.start = head::first_stage(graph, &program)?;
+        }
         let mut profile = profile::stages(graph, &program);
         profile.iter_mut().for_each(|s| s.backward = Work::default());
         // Gates become values of their own.
@@ -131,7 +151,8 @@ impl InferPlan {
                 .stages
                 .iter()
                 .enumerate()
-                .skip(first)
+                .take(stages.end)
+                .skip(stages.start)
                 .map(|(index, s)| (index, fold_stage(&program, weights, isa, s, &gates)))
                 .collect(),
         );

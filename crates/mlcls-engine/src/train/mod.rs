@@ -16,12 +16,13 @@ pub(crate) mod tests;
 pub(crate) mod truth;
 
 use crate::arena::Arena;
+use crate::cut::Cut;
 use crate::error::{Error, Result, check};
-use crate::graph::{Graph, Shape};
+use crate::graph::{Graph, NodeId, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::{for_each, in_pool};
 use crate::profile::{self, Clock, Profile, StageProfile, Way};
-use crate::program::{Norm, Program, Stage};
+use crate::program::{Norm, Program, Stage, ValueId};
 pub use kind::ArenaKind;
 pub use map::{ArenaMap, ArenaPiece};
 use places::Places;
@@ -57,7 +58,7 @@ pub struct TrainPlan {
     arena: Arena,
     isa: Isa,
     max: usize,
-    input: Shape,
+    input: Input,
     output_len: usize,
     param_len: usize,
     buffer_len: usize,
@@ -69,6 +70,15 @@ pub struct TrainPlan {
     clock: Clock,
 }
 
+/// What goes in.
+#[derive(Clone, Copy, Debug)]
+enum Input {
+    /// Pixels of an image.
+    Pixels(Shape),
+    /// Values from elsewhere, so many of an image.
+    Values(ValueId, usize),
+}
+
 impl TrainPlan {
     /// Compiles `graph` for batches of 1 to `batch` images. The arena is taken here; the
     /// first step takes a few tiles per thread, and later ones nothing but short lists.
@@ -77,21 +87,37 @@ impl TrainPlan {
     }
 
     fn with_isa(graph: &Graph, batch: usize, isa: Isa) -> Result<Self> {
+        Self::compile(graph, Program::lower(graph)?, Input::Pixels(graph.input_shape()), batch, isa)
+    }
+
+    /// Compiles what comes behind `node`, for training while all before it stays as it is: [`InferPlan::up_to`](crate::InferPlan::up_to)
+    /// computes that, with running statistics. The plan takes the vectors of the whole graph; gradients of what is before
+    /// the node are 0.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); or the network cannot be cut there.
+    pub fn behind(graph: &Graph, batch: usize, node: NodeId) -> Result<Self> {
+        let cut = Cut::behind(graph, node)?;
+        let input = Input::Values(cut.value, cut.program.values[cut.value].shape.len());
+        Self::compile(graph, cut.tail(), input, batch, Isa::detect())
+    }
+
+    fn compile(graph: &Graph, program: Program, input: Input, batch: usize, isa: Isa) -> Result<Self> {
         if batch == 0 {
             return Err(Error::Batch { max: 0, found: 0 });
         }
-        let program = Program::lower(graph)?;
         let places = Places::new(&program, isa, batch);
+        let pixels = if let Input::Pixels(shape) = input { batch * shape.len() } else { 0 };
         let plan = Self {
             arena: Arena::new(places.total)?,
             isa,
             max: batch,
-            input: graph.input_shape(),
+            input,
             output_len: graph.output_len(),
             param_len: graph.param_len(),
             buffer_len: graph.buffer_len(),
             last: None,
-            pixels: vec![0; batch * graph.input_shape().len()],
+            pixels: vec![0; pixels],
             stages: profile::stages(graph, &program),
             clock: Clock::new(program.stages.len()),
             program,
@@ -106,6 +132,11 @@ impl TrainPlan {
     pub fn bytes_needed(graph: &Graph, batch: usize) -> Result<usize> {
         let program = Program::lower(graph)?;
         Ok(4 * Places::new(&program, Isa::detect(), batch).total + batch * graph.input_shape().len())
+    }
+
+    /// The same for [`behind`](Self::behind).
+    pub fn bytes_needed_behind(graph: &Graph, batch: usize, node: NodeId) -> Result<usize> {
+        Ok(4 * Places::new(&Cut::behind(graph, node)?.tail(), Isa::detect(), batch).total)
     }
 
     /// Largest batch.
@@ -159,13 +190,48 @@ impl TrainPlan {
         n: usize,
         seed: u64,
     ) -> Result<&[f32]> {
+        let Input::Pixels(shape) = self.input else {
+            return Err(Error::Input {
+                found: "pixels",
+                expected: "values of the node that it begins behind",
+            });
+        };
+        self.check(params, buffers, n)?;
+        check("pixels", n * shape.len(), pixels.len())?;
+        self.pixels[..pixels.len()].copy_from_slice(pixels);
+        Ok(self.run(params, buffers, n, seed))
+    }
+
+    /// [`forward`](Self::forward) of a plan that begins [`behind`](Self::behind) a node, from the values `[n, h, w, c]` of
+    /// that node.
+    pub fn forward_behind(
+        &mut self,
+        params: &[f32],
+        buffers: &mut [f32],
+        values: &[f32],
+        n: usize,
+        seed: u64,
+    ) -> Result<&[f32]> {
+        let Input::Values(id, len) = self.input else {
+            return Err(Error::Input { found: "values", expected: "pixels" });
+        };
+        self.check(params, buffers, n)?;
+        check("values", n * len, values.len())?;
+        let to = self.arena.at(self.places.values[id]);
+        // SAFETY: the value holds `max` rows of `len`, at least n of them, and nobody else uses the arena now.
+        unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+        Ok(self.run(params, buffers, n, seed))
+    }
+
+    fn check(&self, params: &[f32], buffers: &[f32], n: usize) -> Result<()> {
         if n == 0 || n > self.max {
             return Err(Error::Batch { max: self.max, found: n });
         }
         check("parameters", self.param_len, params.len())?;
-        check("running statistics", self.buffer_len, buffers.len())?;
-        check("pixels", n * self.input.len(), pixels.len())?;
-        self.pixels[..pixels.len()].copy_from_slice(pixels);
+        check("running statistics", self.buffer_len, buffers.len())
+    }
+
+    fn run(&mut self, params: &[f32], buffers: &mut [f32], n: usize, seed: u64) -> &[f32] {
         self.last = Some((n, seed));
         let step = self.step(n, seed, params, &self.pixels);
         let run = || {
@@ -175,7 +241,7 @@ impl TrainPlan {
             }
         };
         self.clock.whole(n, || in_pool(run));
-        Ok(self.output(n))
+        self.output(n)
     }
 
     fn stage_forward(&self, step: &Step, index: usize, stage: &Stage, buffers: &mut [f32]) {
@@ -221,6 +287,9 @@ impl TrainPlan {
         check("parameters", self.param_len, params.len())?;
         check("gradients", self.param_len, grads.len())?;
         check("gradient of the logits", n * self.output_len, dlogits.len())?;
+        if let Input::Values(..) = self.input {
+            grads.fill(0.0);
+        }
         let step = self.step(n, seed, params, &self.pixels);
         // SAFETY: the output's gradient holds `max` rows and nobody else uses it now.
         unsafe {

@@ -96,6 +96,9 @@ impl RawConfig {
 
         whole("train.epochs", self.train.epochs)?;
         whole("train.batch_size", self.train.batch_size)?;
+        if let Some(epochs) = self.train.freeze_epochs {
+            need(epochs >= 1, "train.freeze_epochs", epochs, "`null` or a whole number from 1")?;
+        }
         whole_or_auto("train.repeats", self.train.repeats)?;
         below_one("train.ema_decay", self.train.ema_decay)?;
         whole_or_auto("train.early_stop_patience", self.train.early_stop_patience)?;

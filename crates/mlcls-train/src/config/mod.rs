@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod freeze;
 mod layers;
 mod loss;
 mod raw;
@@ -10,6 +11,7 @@ pub(crate) mod yaml;
 
 pub use check::Config;
 pub use error::ConfigError;
+pub use freeze::Freeze;
 pub use layers::Layers;
 pub use raw::{
     AugmentConfig, Auto, DataConfig, EvalConfig, LogConfig, LossConfig, LossName, Metric, ModelConfig,

@@ -4,6 +4,8 @@ use mlcls_data::{AugmentRecipe, Doubtful, Resize, SourceSize};
 use mlcls_models::Head;
 use serde::{Deserialize, Serialize};
 
+use super::freeze::Freeze;
+
 /// A value, or `auto`: decided from the data when the run starts, and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auto<T> {
@@ -306,6 +308,10 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Seed of everything random.
     pub seed: u64,
+    /// Which part of the backbone keeps its weights.
+    pub freeze: Freeze,
+    /// Epochs until everything trains; never when `None`.
+    pub freeze_epochs: Option<usize>,
     /// Times that each image is used per epoch.
     pub repeats: Auto<usize>,
     /// Whether an averaged copy of the weights is kept.

@@ -40,7 +40,15 @@ impl AdamW {
     }
 
     /// Step number `t`, from 1.
-    pub(super) fn step(&mut self, lr: f64, t: u64, decay: &WeightDecay, params: &mut [f32], grads: &[f32]) {
+    pub(super) fn step(
+        &mut self,
+        first: usize,
+        lr: f64,
+        t: u64,
+        decay: &WeightDecay,
+        params: &mut [f32],
+        grads: &[f32],
+    ) {
         let AdamWConfig { betas: [beta1, beta2], eps } = self.config;
         // Beyond i32 steps both powers have long been 0.
         let t = i32::try_from(t).unwrap_or(i32::MAX);
@@ -48,13 +56,13 @@ impl AdamW {
         let root_correction = (1.0 - beta2.powi(t)).sqrt() as f32;
         let (rest1, rest2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
         let (beta2, eps) = (beta2 as f32, eps as f32);
-        let chunks = params
+        let chunks = params[first..]
             .par_chunks_mut(CHUNK)
-            .zip_eq(self.mean.par_chunks_mut(CHUNK))
-            .zip_eq(self.mean_square.par_chunks_mut(CHUNK))
-            .zip_eq(grads.par_chunks(CHUNK));
+            .zip_eq(self.mean[first..].par_chunks_mut(CHUNK))
+            .zip_eq(self.mean_square[first..].par_chunks_mut(CHUNK))
+            .zip_eq(grads[first..].par_chunks(CHUNK));
         chunks.enumerate().for_each(|(i, (((w, m), s), g))| {
-            for (run, decay) in decay.runs(i * CHUNK, w.len()) {
+            for (run, decay) in decay.runs(first + i * CHUNK, w.len()) {
                 let keep = (1.0 - lr * f64::from(decay)) as f32;
                 let (w, m) = (&mut w[run.clone()], &mut m[run.clone()]);
                 let (s, g) = (&mut s[run.clone()], &g[run]);

@@ -72,12 +72,20 @@ impl Optimizer {
     /// # Panics
     /// `params` or `grads` do not have the length that the optimizer was made for.
     pub fn step(&mut self, lr: f64, params: &mut [f32], grads: &[f32]) {
+        self.step_behind(0, lr, params, grads);
+    }
+
+    /// The same for the elements from `first` on; those before it are frozen: neither they nor what is kept of them changes.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step); or there are fewer than `first` elements.
+    pub fn step_behind(&mut self, first: usize, lr: f64, params: &mut [f32], grads: &[f32]) {
         let len = self.decay.len();
         assert_eq!((params.len(), grads.len()), (len, len), "lengths of params and grads, made for {len}");
         self.steps += 1;
         match &mut self.rule {
-            Rule::Sgd(sgd) => sgd.step(lr, &self.decay, params, grads),
-            Rule::AdamW(adamw) => adamw.step(lr, self.steps, &self.decay, params, grads),
+            Rule::Sgd(sgd) => sgd.step(first, lr, &self.decay, params, grads),
+            Rule::AdamW(adamw) => adamw.step(first, lr, self.steps, &self.decay, params, grads),
         }
     }
 

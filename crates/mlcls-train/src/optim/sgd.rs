@@ -39,16 +39,23 @@ impl Sgd {
         Self { config, velocity: vec![0.0; len] }
     }
 
-    pub(super) fn step(&mut self, lr: f64, decay: &WeightDecay, params: &mut [f32], grads: &[f32]) {
+    pub(super) fn step(
+        &mut self,
+        first: usize,
+        lr: f64,
+        decay: &WeightDecay,
+        params: &mut [f32],
+        grads: &[f32],
+    ) {
         let lr = lr as f32;
         let momentum = self.config.momentum as f32;
         let nesterov = self.config.nesterov;
-        let chunks = params
+        let chunks = params[first..]
             .par_chunks_mut(CHUNK)
-            .zip_eq(self.velocity.par_chunks_mut(CHUNK))
-            .zip_eq(grads.par_chunks(CHUNK));
+            .zip_eq(self.velocity[first..].par_chunks_mut(CHUNK))
+            .zip_eq(grads[first..].par_chunks(CHUNK));
         chunks.enumerate().for_each(|(i, ((w, v), g))| {
-            for (run, decay) in decay.runs(i * CHUNK, w.len()) {
+            for (run, decay) in decay.runs(first + i * CHUNK, w.len()) {
                 let (w, v, g) = (&mut w[run.clone()], &mut v[run.clone()], &g[run]);
                 for ((w, v), &g) in w.iter_mut().zip(v).zip(g) {
                     let g = g + decay * *w;

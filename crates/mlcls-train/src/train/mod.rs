@@ -300,7 +300,8 @@ impl<'a> Run<'a> {
         if let Some(limit) = self.setup.config.optim.clip_norm {
             clip_norm(&mut gradient.values, limit);
         }
-        self.optimizer.step(lr, &mut weights.params, &gradient.values);
+        let frozen = self.setup.frozen_params(pass.epoch);
+        self.optimizer.step_behind(frozen, lr, &mut weights.params, &gradient.values);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.weights);
         }

@@ -13,8 +13,8 @@ use crate::history::Validation;
 use crate::tensorboard::tests::shown;
 use crate::{state, testing};
 
-/// Three recipes that between them use every kind of state.
-const RECIPES: [&[&str]; 3] = [
+/// Four recipes that between them use every kind of state.
+const RECIPES: [&[&str]; 4] = [
     &["log.tensorboard=true"],
     &[
         "log.tensorboard=true",
@@ -26,6 +26,7 @@ const RECIPES: [&[&str]; 3] = [
         "optim.sam_rho=0",
     ],
     &["recipe=plateau", "schedule.patience=1", "train.early_stop=true", "optim.accumulate=3", "eval.every=2"],
+    &["train.freeze=backbone", "train.freeze_epochs=2", "optim.accumulate=2"],
 ];
 
 /// Does something at each event of a run.
@@ -253,6 +254,34 @@ fn what_can_be_learnt_is_learnt() {
     let last = summary.metric.unwrap();
     assert_eq!((last.name.as_str(), last.split.as_str()), ("mAP", "val"));
     assert!(last.definition.starts_with('D'), "{}", last.definition);
+}
+
+/// The raw weights after a run with these changes, and those that it started from.
+fn weights_of(changes: &[&str]) -> (Weights, Weights) {
+    let case = Case::new(changes);
+    case.start("run", &mut (), &StopFlag::default()).unwrap();
+    let graph = &testing::model().graph;
+    let file = WeightFile::open(&case.path("run/checkpoints/last.safetensors")).unwrap();
+    (file.weights(graph).unwrap(), case.setup().initial_weights(&mut ()).unwrap())
+}
+
+#[test]
+fn what_is_frozen_stays_and_trains_when_its_time_is_over() {
+    let head = testing::model().graph.param_len_up_to(testing::model().graph.features());
+    for name in ["optim.name=sgd", "optim.name=adamw"] {
+        let (after, before) = weights_of(&["train.freeze=backbone", name]);
+        assert_eq!(after.params[..head], before.params[..head], "{name}: also no decay");
+        assert_eq!(after.buffers, before.buffers, "running statistics");
+        let moved =
+            |from: usize| after.params[from..].iter().zip(&before.params[from..]).any(|(a, b)| a != b);
+        assert!(moved(head), "{name}: the head trains");
+        let (after, before) = weights_of(&["train.freeze=backbone", "train.freeze_epochs=2", name]);
+        assert!(after.params[..head].iter().zip(&before.params).all(|(a, b)| a != b), "{name}");
+        assert_ne!(after.buffers, before.buffers);
+    }
+    let case = Case::new(&["train.freeze=backbone:1"]);
+    let refused = Setup::new(case.config, &case.dataset, testing::model()).unwrap_err().to_string();
+    assert!(refused.contains("`train.freeze` is backbone:1: efficientnet_b0 has 0 stages"), "{refused}");
 }
 
 #[test]

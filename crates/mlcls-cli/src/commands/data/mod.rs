@@ -8,7 +8,7 @@ mod source;
 mod split;
 mod stats;
 
-pub use convert::check_empty;
+pub use convert::{ImageFiles, check_empty};
 pub use source::Source;
 
 use std::process::ExitCode;
