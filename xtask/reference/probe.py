@@ -3,7 +3,7 @@
 
 usage: probe.py fixture                          prints the expected numbers of crates/mlcls-probe/src/head.rs
        probe.py compare VOC_DIR CACHE_FILE C     (a set in VOC layout with train and test; a file of `mlcls probe`'s cache)
-needs: numpy, scikit-learn; blake3 for `compare` (made with scikit-learn 1.9.1, numpy 2.5)
+needs: numpy, scikit-learn; blake3 for `compare` (made with scikit-learn 1.9.1, numpy 2.4)
 
 `compare` reads the cache file by its documented layout, trains a logistic regression per label on standardised features of
 `train`, and prints the test mAP over all labels and over the core 14 of docs/results/voc_mini.md, unknown left out.

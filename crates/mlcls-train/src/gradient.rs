@@ -129,7 +129,7 @@ impl<'a> Gradient<'a> {
     /// Makes the plan of an epoch (from 1), where there is none or it is another one.
     fn prepare(&mut self, weights: &Weights, epoch: usize) -> Result<()> {
         let (graph, batch) = (&self.setup.model.graph, self.setup.train.options().batch);
-        let frozen = self.setup.frozen.filter(|frozen| epoch <= frozen.epochs);
+        let frozen = self.setup.frozen_in(epoch);
         match (&self.plan, frozen) {
             (Some(Plan::Whole(_)), None) | (Some(Plan::Behind(_)), Some(_)) => return Ok(()),
             _ => self.plan = None, // Its memory is free for the next.

@@ -37,7 +37,7 @@ pub(crate) struct Setup {
     /// Epochs between two validations.
     pub eval_every: usize,
     pub ema: Option<EmaConfig>,
-    pub frozen: Option<Frozen>,
+    frozen: Option<Frozen>,
     cache_file: Option<FileCache>,
     adaptive: AdaptiveInterval,
     choices: Vec<Choice>,
@@ -306,9 +306,9 @@ impl Setup {
         })
     }
 
-    /// How many parameters, from the first, are frozen in an epoch (from 1).
-    pub fn frozen_params(&self, epoch: usize) -> usize {
-        self.frozen.filter(|frozen| epoch <= frozen.epochs).map_or(0, |frozen| frozen.params)
+    /// What is frozen in an epoch (from 1).
+    pub fn frozen_in(&self, epoch: usize) -> Option<Frozen> {
+        self.frozen.filter(|frozen| epoch <= frozen.epochs)
     }
 
     /// Refuses a batch that does not fit, before anything is taken, with the largest that does.

@@ -81,7 +81,6 @@ impl<'a> Path<'a> {
             ProbeHead::Logistic => MOST,
             ProbeHead::Cosine => strength as usize - self.spent,
         };
-
         let mut minimizer =
             Minimizer::new(&objective, std::mem::take(&mut self.place), self.head.tolerance())?;
         for _ in 0..most {

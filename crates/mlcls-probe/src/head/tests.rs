@@ -1,3 +1,5 @@
+//! Heads against scikit-learn, and what no head may do.
+
 use mlcls_metrics::{Scores, Threshold, evaluate};
 
 use super::*;

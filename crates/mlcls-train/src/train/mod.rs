@@ -300,7 +300,7 @@ impl<'a> Run<'a> {
         if let Some(limit) = self.setup.config.optim.clip_norm {
             clip_norm(&mut gradient.values, limit);
         }
-        let frozen = self.setup.frozen_params(pass.epoch);
+        let frozen = self.setup.frozen_in(pass.epoch).map_or(0, |frozen| frozen.params);
         self.optimizer.step_behind(frozen, lr, &mut weights.params, &gradient.values);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.weights);
