@@ -71,9 +71,19 @@ fn a_head_on_trained_features_is_far_better_than_chance_and_the_curve_rises() {
         assert!(page.contains("<svg") && page.contains("Learning curve"));
     }
     let text = mlcls(probe(folder.path(), "text", &[])).ok().stdout;
-    for words in ["from the cache", "cross-validated", "chosen", "mAP", "next:"] {
+    for words in ["from the cache", "cross-validated", "chosen", "mAP", "next:", "--head cosine"] {
         assert!(text.contains(words), "{words}: {text}");
     }
+}
+
+#[test]
+fn fine_tuning_goes_on_with_the_command_that_a_probe_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = mlcls(probe(folder.path(), "cosine", &["--head", "cosine"])).ok().stdout;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("mlcls train ")).unwrap();
+    let args: Vec<&str> = ["train"].into_iter().chain(line.split_whitespace()).collect();
+    let dry = mlcls(args.into_iter().chain(["--dry-run"])).ok().stdout;
+    assert!(dry.contains("backbone and 6 of 6 labels"), "{line}: {dry}");
 }
 
 #[test]

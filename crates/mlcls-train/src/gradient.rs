@@ -9,16 +9,17 @@ use crate::setup::{Frozen, Setup};
 use crate::state::LossSum;
 
 /// What runs in a step.
-enum Plan {
-    Whole(TrainPlan),
-    Behind(Box<Behind>),
+struct Plan {
+    /// The part that keeps its weights, if there is one.
+    front: Option<Front>,
+    /// What trains: all, or what comes behind that.
+    tail: TrainPlan,
 }
 
-/// A part that keeps its weights, and what trains behind it.
-struct Behind {
-    front: InferPlan,
-    tail: TrainPlan,
-    /// What the front made of each batch of the step: SAM's second pass needs it again.
+/// A part that keeps its weights.
+struct Front {
+    plan: InferPlan,
+    /// What it made of each batch of the step: SAM's second pass needs it again.
     values: Vec<Vec<f32>>,
 }
 
@@ -58,25 +59,14 @@ impl Plan {
         seed: u64,
     ) -> Result<&[f32]> {
         let n = batch.len();
-        match self {
-            Self::Whole(plan) => Ok(plan.forward(params, buffers, &batch.pixels, n, seed)?),
-            Self::Behind(behind) => {
-                let Behind { front, tail, values } = &mut **behind;
-                if !again {
-                    values.truncate(number);
-                    values.push(front.run(&batch.pixels, n)?.to_vec());
-                }
-                Ok(tail.forward_behind(params, buffers, &values[number], n, seed)?)
-            }
-        }
-    }
-
-    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
-        let plan = match self {
-            Self::Whole(plan) => plan,
-            Self::Behind(behind) => &mut behind.tail,
+        let Some(Front { plan, values }) = &mut self.front else {
+            return Ok(self.tail.forward(params, buffers, &batch.pixels, n, seed)?);
         };
-        Ok(plan.backward(params, dlogits, grads)?)
+        if !again {
+            values.truncate(number);
+            values.push(plan.run(&batch.pixels, n)?.to_vec());
+        }
+        Ok(self.tail.forward_behind(params, buffers, &values[number], n, seed)?)
     }
 }
 
@@ -113,7 +103,7 @@ impl<'a> Gradient<'a> {
                 return Err(self.not_finite("the loss", pass, true, culprits.map(|(i, _)| *i)));
             }
             let grads = if number == 0 { &mut self.values } else { &mut self.one_batch };
-            plan.backward(params, &self.dlogits, grads)?;
+            plan.tail.backward(params, &self.dlogits, grads)?;
             if number > 0 {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
@@ -130,17 +120,19 @@ impl<'a> Gradient<'a> {
     fn prepare(&mut self, weights: &Weights, epoch: usize) -> Result<()> {
         let (graph, batch) = (&self.setup.model.graph, self.setup.train.options().batch);
         let frozen = self.setup.frozen_in(epoch);
-        match (&self.plan, frozen) {
-            (Some(Plan::Whole(_)), None) | (Some(Plan::Behind(_)), Some(_)) => return Ok(()),
-            _ => self.plan = None, // Its memory is free for the next.
+        if self.plan.as_ref().is_some_and(|plan| plan.front.is_some() == frozen.is_some()) {
+            return Ok(());
         }
+        self.plan = None; // Its memory is free for the next.
         self.plan = Some(match frozen {
-            None => Plan::Whole(TrainPlan::new(graph, batch)?),
-            Some(Frozen { node, .. }) => Plan::Behind(Box::new(Behind {
-                front: InferPlan::up_to(graph, weights, batch, node)?,
-                tail: TrainPlan::behind(graph, batch, node)?,
-                values: vec![],
-            })),
+            None => Plan { front: None, tail: TrainPlan::new(graph, batch)? },
+            Some(Frozen { node, .. }) => {
+                let plan = InferPlan::up_to(graph, weights, batch, node)?;
+                Plan {
+                    front: Some(Front { plan, values: vec![] }),
+                    tail: TrainPlan::behind(graph, batch, node)?,
+                }
+            }
         });
         Ok(())
     }

@@ -192,7 +192,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&printed)?)?;
     } else {
-        write!(out, "{}", said::text(&printed, &dir, &args.source.root, cache.as_ref())?)?;
+        write!(out, "{}", said::text(&printed, &backbone, &dir, &args.source.root, cache.as_ref())?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use mlcls_probe::{FeatureCache, LearningCurve, ProbeHead};
+use mlcls_data::Resize;
+use mlcls_models::{Normalization, find};
+use mlcls_probe::{Backbone, FeatureCache, LearningCurve, ProbeHead};
 use mlcls_report::{LearningCurveReport, learning_curve_page};
 use mlcls_train::RunDir;
 
@@ -23,7 +25,13 @@ pub fn curve_page(dir: &RunDir) -> PathBuf {
 }
 
 /// Everything for a person.
-pub fn text(printed: &Printed, dir: &RunDir, data: &Path, cache: Option<&FeatureCache>) -> Result<String> {
+pub fn text(
+    printed: &Printed,
+    backbone: &Backbone,
+    dir: &RunDir,
+    data: &Path,
+    cache: Option<&FeatureCache>,
+) -> Result<String> {
     let mut text = String::new();
     let t = &mut text;
     let (images, cached, seconds) = (printed.images, printed.cached, &printed.seconds);
@@ -79,14 +87,47 @@ pub fn text(printed: &Printed, dir: &RunDir, data: &Path, cache: Option<&Feature
     writeln!(t, "checkpoint:   {}", dir.best().display())?;
     let run = dir.path().display();
     writeln!(t, "next:         mlcls report {run} {}", data.display())?;
-    writeln!(
-        t,
-        "              mlcls train {} --model {} --pretrained {}",
-        data.display(),
-        printed.backbone,
-        dir.best().display()
-    )?;
+    match fine_tuning(printed.head, backbone)? {
+        Some(settings) => writeln!(
+            t,
+            "              mlcls train {} --model {} --pretrained {}{settings}",
+            data.display(),
+            printed.backbone,
+            dir.best().display()
+        )?,
+        None => writeln!(
+            t,
+            "fine-tuning:  starts from a probe with --head cosine, as `mlcls train` has that head"
+        )?,
+    }
     Ok(text)
+}
+
+/// The settings with which `mlcls train` goes on from a head, where they are not its defaults; `None` for a head that it does not
+/// train.
+fn fine_tuning(head: ProbeHead, backbone: &Backbone) -> Result<Option<String>> {
+    if head != ProbeHead::Cosine {
+        return Ok(None);
+    }
+    let (entry, normalization) = (find(backbone.name())?, backbone.normalization());
+    let mut settings = String::new();
+    if entry.head != head.head() {
+        write!(settings, " --set model.head={}", head.head())?;
+    }
+    let names =
+        [("imagenet", Normalization::IMAGENET), ("half", Normalization::HALF), ("unit", Normalization::UNIT)];
+    if entry.normalization != normalization
+        && let Some((name, _)) = names.iter().find(|(_, known)| *known == normalization)
+    {
+        write!(settings, " --set model.normalization={name}")?;
+    }
+    if backbone.size() != 224 {
+        write!(settings, " --image-size {}", backbone.size())?;
+    }
+    if backbone.resize() == Resize::Antialias {
+        write!(settings, " --set data.resize=antialias")?;
+    }
+    Ok(Some(settings))
 }
 
 /// What a curve suggests about more data.
