@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::event::EventSink;
 use crate::gradient::{Gradient, Pass};
 use crate::setup::{Memory, Setup, build_model};
+use crate::state::LossSum;
 
 /// What one step costs, and so the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -53,22 +54,34 @@ pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Resu
     let data_seconds = start.elapsed().as_secs_f64();
 
     let mut gradient = Gradient::new(setup)?;
-    let pass = Pass { epoch: 1, step: 1, steps: 0, number: 0 };
-    let loss = gradient.compute(&mut weights, &batch, pass)?; // the first touches fresh memory, so it is not timed
-    let start = Instant::now();
-    gradient.compute(&mut weights, &batch, pass)?;
     let passes = if config.optim.sam_rho > 0.0 { 2.0 } else { 1.0 };
-    let step_seconds = passes * start.elapsed().as_secs_f64();
-    let epoch_seconds = step_seconds * setup.train.batches_per_epoch() as f64;
+    let mut step_of = |gradient: &mut Gradient, epoch| -> Result<(LossSum, f64)> {
+        let pass = Pass { epoch, step: 1, steps: 0, number: 0 };
+        let loss = gradient.compute(&mut weights, &batch, pass)?; // the first touches fresh memory, so it is not timed
+        let start = Instant::now();
+        gradient.compute(&mut weights, &batch, pass)?;
+        Ok((loss, passes * start.elapsed().as_secs_f64()))
+    };
+    let (loss, step_seconds) = step_of(&mut gradient, 1)?;
+    let gradient_norm = crate::optim::global_norm(&gradient.values);
+    let batches = setup.train.batches_per_epoch() as f64;
+    let epoch_seconds = step_seconds * batches;
+    let epochs = config.train.epochs;
+    let alike = setup.frozen_in(1).map_or(epochs, |frozen| frozen.epochs.min(epochs));
+    let mut run_seconds = epoch_seconds * alike as f64;
+    if alike < epochs {
+        // Everything trains from here on.
+        run_seconds += step_of(&mut gradient, alike + 1)?.1 * batches * (epochs - alike) as f64;
+    }
     Ok(DryRun {
         images: batch.iter().map(Batch::len).sum(),
         loss: loss.mean().unwrap_or(0.0),
-        gradient_norm: crate::optim::global_norm(&gradient.values),
+        gradient_norm,
         memory: setup.memory()?,
         data_seconds,
         step_seconds,
         epoch_seconds,
-        run_seconds: epoch_seconds * config.train.epochs as f64,
+        run_seconds,
     })
 }
 
@@ -89,6 +102,11 @@ mod tests {
         assert_eq!(found.images, 4);
         assert!(found.loss > 0.0 && found.gradient_norm > 0.0 && found.step_seconds > 0.0, "{found:?}");
         assert_eq!(found.run_seconds, 3.0 * found.epoch_seconds);
+        let frozen = testing::config(&["train.freeze=backbone", "train.freeze_epochs=1"]);
+        let setup = Setup::new(frozen, &dataset, testing::model()).unwrap();
+        let weights = Weights::init(&setup.model.graph, 0);
+        let later = measure(&setup, weights).unwrap();
+        assert!(later.run_seconds > later.epoch_seconds, "{later:?}");
         assert_eq!(found.memory.vectors, 4 * setup.model.graph.param_len() * 5, "w, g, velocity, SAM, EMA");
     }
 }

@@ -44,7 +44,7 @@ impl RunDir {
             let suffix = if number == 1 { String::new() } else { number.to_string() };
             let path = parent.join(format!("{name}{suffix}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Self(path).with_folders(),
+                Ok(()) => return Self(path).with_folder(),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(Error::io("create", &path)(e)),
             }
@@ -62,7 +62,7 @@ impl RunDir {
             let reason = "the folder is not empty; give another, or continue the run in it with --resume";
             return Err(Error::Resume { run: path.to_owned(), reason: reason.to_owned() });
         }
-        Self(path.to_owned()).with_folders()
+        Self(path.to_owned()).with_folder()
     }
 
     /// The folder of an existing run.
@@ -87,10 +87,9 @@ impl RunDir {
         if dir.best().is_file() { Ok(dir) } else { Self::open(path) }
     }
 
-    fn with_folders(self) -> Result<Self> {
-        for path in [self.0.join("checkpoints"), self.0.join("state")] {
-            fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-        }
+    fn with_folder(self) -> Result<Self> {
+        let path = self.0.join("checkpoints");
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(self)
     }
 

@@ -84,6 +84,9 @@ pub(crate) fn save(path: &Path, progress: &Progress, vectors: &[(String, &[f32])
         vectors.iter().map(|(name, values)| (name.as_str(), [values.len()], *values)).collect();
     let tensors: Vec<NamedTensor<'_>> =
         tensors.iter().map(|(name, shape, values)| (*name, &shape[..], *values)).collect();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    }
     Ok(write_tensors(path, &tensors, &[(PROGRESS.to_owned(), scalars)].into())?)
 }
 
