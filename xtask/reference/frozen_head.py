@@ -11,6 +11,7 @@ k 0.8, probability shift 0.05, summed) under SGD with momentum 0.9, weight decay
 """
 import os
 import sys
+import time
 
 import numpy as np
 import timm
@@ -84,7 +85,9 @@ def main():
     net = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0).eval()
     net.load_state_dict({k: v.float() for k, v in load_file(weights).items() if not k.startswith("classifier")}, strict=False)
     (train, y), (test, truth) = (read_split(root, labels, s) for s in ("train", "test"))
+    start = time.time()
     x, t = features(root, train, net), features(root, test, net)
+    print(f"features of {len(train) + len(test)} images in {time.time() - start:.0f} s")
     mean, std = x.mean(0), x.std(0) + 1e-6
     xs, ts = (x - mean) / std, (t - mean) / std
     core = [i for i, label in enumerate(labels) if label not in RARE]
