@@ -96,6 +96,7 @@ fn a_probe_that_cannot_be_says_why() {
     };
     let misspelt = message(probe(folder.path(), "a", &["--split", "tset"]));
     assert!(misspelt.contains("did you mean `test`?"), "{misspelt}");
+    assert!(!folder.path().join("a").exists(), "nothing is left of it");
     let backbone = ["probe", &demo().data(), "--backbone", "mobilenet", "--no-cache"].map(str::to_owned);
     assert!(message(backbone.to_vec()).contains("mobilenet_v3_large"));
     fs::create_dir_all(folder.path().join("full/of")).unwrap();

@@ -1,6 +1,5 @@
 //! A frozen network: pixels in, pooled features out.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mlcls_data::Resize;
@@ -8,6 +7,7 @@ use mlcls_engine::{InferPlan, Weights};
 use mlcls_models::{
     Head, Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, find, is_head,
 };
+use mlcls_train::CheckpointInfo;
 
 use crate::error::Result;
 
@@ -45,13 +45,13 @@ impl Backbone {
     /// No model or weights of this name, weights that cannot be had, or a file that does not fit.
     pub fn open(options: &BackboneOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
         let found = options.pretrained.locate(&options.name, &Hub::from_env(), progress)?;
-        let file = found.as_ref().map(|found| WeightFile::open(&found.path)).transpose()?;
-        let tag = found.as_ref().and_then(|found| found.tag).map(|tag| tag.normalization);
-        let said = file.as_ref().and_then(|file| said(file.metadata()));
-        let normalization = match tag.or(said) {
-            Some(normalization) => normalization,
-            None => find(&options.name)?.normalization,
-        };
+        let (mut file, mut normalization) = (None, find(&options.name)?.normalization);
+        if let Some(found) = &found {
+            let weights = WeightFile::open(&found.path)?;
+            let said = CheckpointInfo::of(&found.path, &weights)?.map(|info| info.normalization);
+            normalization = found.tag.map(|tag| tag.normalization).or(said).unwrap_or(normalization);
+            file = Some(weights);
+        }
         let options_of_model = ModelOptions {
             size: options.size,
             normalization: Some(normalization),
@@ -142,12 +142,42 @@ impl Backbone {
     }
 }
 
-/// What a checkpoint says that its pixels are normalised with; other files say nothing.
-fn said(metadata: &BTreeMap<String, String>) -> Option<Normalization> {
-    let three = |key: &str| -> Option<[f32; 3]> {
-        let text = metadata.get(key)?.trim_start_matches('[').trim_end_matches(']');
-        let numbers: Vec<f32> = text.split(',').map(|n| n.trim().parse().ok()).collect::<Option<_>>()?;
-        numbers.try_into().ok()
-    };
-    Some(Normalization { mean: three("mean")?, std: three("std")? })
+#[cfg(test)]
+mod tests {
+    use mlcls_loss::Loss;
+    use mlcls_train::Checkpoint;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_s_backbone_is_fed_as_it_was_trained_and_goes_on_into_a_classifier() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("best.safetensors");
+        let unit = Some(Normalization::UNIT);
+        let options = ModelOptions { classes: 2, size: 32, normalization: unit, ..ModelOptions::default() };
+        let model = build("mobilenet_v3_large", &options).unwrap();
+        let weights = Weights::init(&model.graph, 7);
+        let labels = vec!["cat".to_owned(), "dog".to_owned()];
+        Checkpoint::save(&path, &model, &weights, &CheckpointInfo::new(&model, labels, Loss::default()))
+            .unwrap();
+
+        let open = |pretrained| {
+            let (name, resize) = ("mobilenet_v3_large".to_owned(), Resize::Antialias);
+            let options = BackboneOptions { name, pretrained, size: 32, resize };
+            Backbone::open(&options, &mut |_, _| ()).unwrap()
+        };
+        let (trained, random) = (open(Pretrained::File(path)), open(Pretrained::None));
+        assert_eq!(trained.normalization(), Normalization::UNIT);
+        assert_eq!(random.normalization(), Normalization::IMAGENET);
+        assert_ne!(trained.fingerprint(), random.fingerprint());
+
+        let (classifier, copied) = trained.classifier(5, Head::Linear).unwrap();
+        let mut of_backbone = 0;
+        for (name, _, values) in copied.tensors(&classifier.graph).filter(|(name, ..)| !is_head(name)) {
+            let (.., expected) = weights.tensors(&model.graph).find(|(n, ..)| *n == name).unwrap();
+            assert!(values == expected, "{name}");
+            of_backbone += 1;
+        }
+        assert!(of_backbone > 100 && classifier.classes() == 5);
+    }
 }

@@ -1,5 +1,7 @@
 //! Learning curves: what a head is worth that learns from part of the images.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::error::Result;
@@ -70,9 +72,9 @@ pub fn learning_curve(
                 true => {
                     let part_of = deal(train, &[share, 1.0 - share], seed + draw as u64)?;
                     let chosen: Vec<usize> = (0..train.len()).filter(|i| part_of[*i] == 0).collect();
-                    train.subset(&chosen)
+                    Cow::Owned(train.subset(&chosen))
                 }
-                false => train.clone(),
+                false => Cow::Borrowed(train),
             };
             if part.is_empty() {
                 continue;

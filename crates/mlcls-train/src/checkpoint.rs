@@ -181,6 +181,14 @@ impl CheckpointInfo {
         }
     }
 
+    /// What a weight file says about itself, if it is a checkpoint of ours.
+    ///
+    /// # Errors
+    /// It is one, but of a newer program, or its entries are damaged.
+    pub fn of(path: &Path, file: &WeightFile) -> Result<Option<Self>> {
+        Checkpoint::is_in(file).then(|| Self::from_metadata(path, file.metadata())).transpose()
+    }
+
     fn to_metadata(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::new();
         let mut text = |key: &str, value: &str| map.insert(key.to_owned(), value.to_owned());

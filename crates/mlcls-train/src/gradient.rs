@@ -63,8 +63,11 @@ impl Plan {
             return Ok(self.tail.forward(params, buffers, &batch.pixels, n, seed)?);
         };
         if !again {
-            values.truncate(number);
-            values.push(plan.run(&batch.pixels, n)?.to_vec());
+            if values.len() == number {
+                values.push(vec![]);
+            }
+            values[number].clear();
+            values[number].extend_from_slice(plan.run(&batch.pixels, n)?);
         }
         Ok(self.tail.forward_behind(params, buffers, &values[number], n, seed)?)
     }

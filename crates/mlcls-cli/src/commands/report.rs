@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mlcls_data::{Item, Rgb, decode_file, resize};
 use mlcls_export::saliency::{Explainer, Method, normalise};
 use mlcls_metrics::{Answer, Scores, SuspectedError, Threshold, suspected_label_errors};
@@ -239,6 +239,5 @@ pub fn save_list(path: &Path, suspects: &[SuspectedError], items: &[Item], label
             &format!("{:.6}", suspect.doubt),
         ])?;
     }
-    let bytes = writer.into_inner().context("cannot write a table")?;
-    Ok(write_atomic(path, |file| file.write_all(&bytes))?)
+    super::save_table(path, writer)
 }

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use mlcls_data::{Dataset, Format, Item, LabelState, Split, WriteFormat, write_dataset};
 use mlcls_metrics::Calibration;
-use mlcls_models::write_atomic;
 use mlcls_probe::{Order, Seen, SuggestOptions, Suggestion, see, suggest};
 use mlcls_train::Checkpoint;
 
@@ -143,8 +142,7 @@ fn write_table(file: &Path, list: &[Suggestion], seen: &Seen, labels: &[String])
         });
         writer.write_record([path.as_str(), "train"].into_iter().chain(states))?;
     }
-    let bytes = writer.into_inner().context("cannot write a table")?;
-    Ok(write_atomic(file, |out| out.write_all(&bytes))?)
+    super::save_table(file, writer)
 }
 
 /// What the person wants to know of each: how doubtful it is, what is suggested, what is not sure, and all scores.
@@ -166,8 +164,7 @@ fn write_scores(file: &Path, list: &[Suggestion], seen: &Seen, labels: &[String]
         ];
         writer.write_record(cells.into_iter().chain(row.iter().map(|score| format!("{score:.4}"))))?;
     }
-    let bytes = writer.into_inner().context("cannot write a table")?;
-    Ok(write_atomic(file, |out| out.write_all(&bytes))?)
+    super::save_table(file, writer)
 }
 
 /// The list as a data set whose only split is `train`; ids are the files' names, with a number where they would be the same.

@@ -129,7 +129,7 @@ pub fn stop_on_ctrl_c() -> Result<StopFlag> {
 }
 
 /// Takes away the folders of a run that failed before it wrote anything; folders with something in them stay.
-fn remove_if_unused(dir: &RunDir) {
+pub fn remove_if_unused(dir: &RunDir) {
     for folder in [dir.path().join("checkpoints"), dir.path().join("state"), dir.path().to_owned()] {
         let _ = fs::remove_dir(folder);
     }

@@ -114,13 +114,17 @@ impl InferPlan {
         }
         check("parameters", graph.param_len(), weights.params.len())?;
         check("running statistics", graph.buffer_len(), weights.buffers.len())?;
-        let mut program = Program::lower(graph)?;
-        let mut stages = 0..program.stages.len();
-        if let Part::UpTo(node) = part {
-            let cut = Cut::behind(graph, node)?;
-            stages.end = cut.first;
-            program = Program { output: cut.value, features: None, ..cut.program };
-        }
+        let (mut program, mut stages) = match part {
+            Part::UpTo(node) => {
+                let Cut { program, value, first } = Cut::behind(graph, node)?;
+                (Program { output: value, features: None, ..program }, 0..first)
+            }
+            _ => {
+                let program = Program::lower(graph)?;
+                let all = 0..program.stages.len();
+                (program, all)
+            }
+        };
         if part != Part::WholeAndMap {
             program.map = None;
         } else if program.map.is_none() {

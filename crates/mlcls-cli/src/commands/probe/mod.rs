@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use mlcls_data::{Dataset, Resize};
+use mlcls_data::{Dataset, Resize, Split};
 use mlcls_metrics::{Calibration, Scores, suspected_label_errors};
 use mlcls_models::{Pretrained, write_atomic};
 use mlcls_probe::{
@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::data::Source;
 use super::eval::EvalReport;
 use super::report::save_list;
+use super::train::remove_if_unused;
 use crate::ui::progress::with_bar;
 
 /// Train a head on a frozen backbone, in seconds: what can be learnt, would more data help, which answers are wrong?
@@ -134,60 +135,14 @@ struct Seconds {
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let dataset = args.source.open()?;
-    let train = dataset.require_split(&args.train)?;
-    let split = dataset.require_split(args.evaluated(&dataset)?)?;
     let backbone = args.backbone()?;
+    let cache = args.cache(&backbone)?;
     let dir = match &args.out {
         Some(path) => RunDir::create(path)?,
         None => RunDir::create_next(Path::new("runs"), "probe")?,
     };
-    let mut seconds = Seconds::default();
-
-    let cache = args.cache(&backbone)?;
-    let items = [train.items.as_slice(), &split.items].concat();
-    let all = timed(&mut seconds.extract, || {
-        with_bar(|progress| extract(&backbone, &items, cache.as_ref(), progress))
-    })?;
-    let (train_images, images) = (train.items.len(), items.len());
-    let part = |range: std::ops::Range<usize>| all.subset(&range.collect::<Vec<_>>());
-    let (learned, tested) = (part(0..train_images), part(train_images..images));
-
-    let head = match args.head {
-        HeadName::Logistic => ProbeHead::Logistic,
-        HeadName::Cosine => ProbeHead::Cosine,
-    };
-    let found =
-        timed(&mut seconds.cross_validate, || cross_validate(&learned, head, args.folds.into(), args.seed))?;
-    let strength = args.strength.unwrap_or(found.strength);
-    let fitted = timed(&mut seconds.fit, || fit(&learned, head, strength))?;
-    let checkpoint = checkpoint(&backbone, head, &fitted, &dataset, &found)?;
-    Checkpoint::save(&dir.best(), &checkpoint.model, &checkpoint.weights, &checkpoint.info)?;
-
-    let curve = args
-        .curve
-        .then(|| timed(&mut seconds.curve, || learning_curve(&learned, &tested, head, strength, args.seed)));
-    let curve = curve.transpose()?;
-    let logits = logits(&checkpoint, &tested)?;
-    let answers = (tested.targets.as_slice(), tested.mask.as_slice());
-    let took = seconds.extract;
-    let evaluation =
-        evaluate_logits(&checkpoint, &split.name, &EvalOptions::default(), logits, answers, took)?;
-    let evaluation = EvalReport::new(&dir.best(), &checkpoint, &dataset, evaluation);
-    let printed = Printed {
-        backbone: backbone.name(),
-        weights: backbone.source().cloned(),
-        features: backbone.width(),
-        images,
-        cached: all.cached,
-        seconds,
-        head,
-        suspected: suspects(&dir, &learned, &found, train, &dataset)?,
-        cross_validation: found,
-        strength,
-        curve,
-        evaluation,
-    };
-    save(&dir, &printed)?;
+    let printed =
+        args.probe(&dataset, &backbone, cache.as_ref(), &dir).inspect_err(|_| remove_if_unused(&dir))?;
     let mut out = stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&printed)?)?;
@@ -198,6 +153,58 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Args {
+    /// Trains a head, evaluates it, and writes everything into the folder.
+    fn probe(
+        &self,
+        dataset: &Dataset,
+        backbone: &Backbone,
+        cache: Option<&FeatureCache>,
+        dir: &RunDir,
+    ) -> Result<Printed> {
+        let train = dataset.require_split(&self.train)?;
+        let split = dataset.require_split(self.evaluated(dataset)?)?;
+        let mut seconds = Seconds::default();
+        let features = |split: &Split| with_bar(|progress| extract(backbone, &split.items, cache, progress));
+        let (learned, tested) =
+            timed(&mut seconds.extract, || anyhow::Ok((features(train)?, features(split)?)))?;
+
+        let head = match self.head {
+            HeadName::Logistic => ProbeHead::Logistic,
+            HeadName::Cosine => ProbeHead::Cosine,
+        };
+        let (folds, seed) = (self.folds.into(), self.seed);
+        let found = timed(&mut seconds.cross_validate, || cross_validate(&learned, head, folds, seed))?;
+        let strength = self.strength.unwrap_or(found.strength);
+        let fitted = timed(&mut seconds.fit, || fit(&learned, head, strength))?;
+        let checkpoint = checkpoint(backbone, head, &fitted, dataset, &found)?;
+        Checkpoint::save(&dir.best(), &checkpoint.model, &checkpoint.weights, &checkpoint.info)?;
+
+        let curve = self
+            .curve
+            .then(|| timed(&mut seconds.curve, || learning_curve(&learned, &tested, head, strength, seed)));
+        let curve = curve.transpose()?;
+        let logits = logits(&checkpoint, &tested)?;
+        let answers = (tested.targets.as_slice(), tested.mask.as_slice());
+        let (options, took) = (EvalOptions::default(), seconds.extract);
+        let evaluation = evaluate_logits(&checkpoint, &split.name, &options, logits, answers, took)?;
+        let printed = Printed {
+            backbone: backbone.name(),
+            weights: backbone.source().cloned(),
+            features: backbone.width(),
+            images: learned.len() + tested.len(),
+            cached: learned.cached + tested.cached,
+            seconds,
+            head,
+            suspected: suspects(dir, &learned, &found, train, dataset)?,
+            cross_validation: found,
+            strength,
+            curve,
+            evaluation: EvalReport::new(&dir.best(), &checkpoint, dataset, evaluation),
+        };
+        save(dir, &printed)?;
+        Ok(printed)
+    }
+
     /// The split to evaluate on.
     fn evaluated<'a>(&'a self, dataset: &Dataset) -> Result<&'a str> {
         if let Some(split) = &self.split {
@@ -261,7 +268,7 @@ fn suspects(
     dir: &RunDir,
     learned: &Features,
     found: &CrossValidation,
-    train: &mlcls_data::Split,
+    train: &Split,
     dataset: &Dataset,
 ) -> Result<usize> {
     let scores = Calibration::None.scores(&found.logits, dataset.labels.len());
