@@ -65,7 +65,7 @@ fn a_dry_run_measures_and_writes_nothing() {
 #[test]
 fn find_lists_the_models() {
     let text = mlcls(["find"]).ok().stdout;
-    assert_eq!(text.lines().count(), 5, "{text}");
+    assert_eq!(text.lines().count(), 7, "{text}");
     let json = mlcls(["find", "--task", "MULTI_LABEL_CLS", "--json"]).ok().stdout;
     let models: serde_json::Value = serde_json::from_str(&json).unwrap();
     for model in models.as_array().unwrap() {

@@ -50,6 +50,38 @@ fn a_probe_is_a_checkpoint_like_any_other_and_its_features_are_kept() {
     assert!(folder.path().join("first/checkpoints/best.onnx").exists());
 }
 
+/// The whole way of a backbone that candle runs. Its weights are random: what is shown is that everything agrees about them.
+#[test]
+fn a_foundation_backbone_is_probed_and_used_but_not_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (demo().data(), folder.path().join("run").display().to_string());
+    let probe = |cache: &[&str]| {
+        let fixed =
+            ["probe", &data, "--backbone", "dinov2_small", "--pretrained", "none", "--image-size", "28"];
+        mlcls(fixed.iter().chain(&["--out", &run]).chain(cache)).ok().stdout
+    };
+    let text = probe(&["--no-cache"]);
+    assert!(text.starts_with("vit_small_patch14_dinov2, random weights\n768 features"), "{text}");
+    assert!(text.contains("mlcls suggest") && !text.contains("mlcls train"), "{text}");
+
+    let probed: Value =
+        serde_json::from_str(&fs::read_to_string(folder.path().join("run/probe.json")).unwrap()).unwrap();
+    let evaluated: Value = serde_json::from_str(&mlcls(["eval", &run, &data, "--json"]).ok().stdout).unwrap();
+    assert_eq!(evaluated["report"], probed["evaluation"]["report"], "from features and from images");
+    let maps = folder.path().join("maps").display().to_string();
+    mlcls(["explain", &run, &demo().image(0), "--out", &maps]).ok();
+    mlcls(["thresholds", &run, &data]).ok();
+    let predicted = mlcls(["predict", &run, &demo().image(0)]).ok().stdout;
+    assert!(predicted.contains("000"), "{predicted}");
+
+    let refused = mlcls(["train", &data, "--model", "dinov2_small"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("stays frozen") && refused.stderr.contains("mlcls probe"),
+        "{refused:#?}"
+    );
+}
+
 #[test]
 fn a_head_on_trained_features_is_far_better_than_chance_and_the_curve_rises() {
     let folder = tempfile::tempdir().unwrap();

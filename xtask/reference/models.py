@@ -84,6 +84,8 @@ def formula(name, shape):
         v = 0.25 + 0.05 * u
     elif name.endswith("bias"):
         v = 0.1 * u
+    elif name == "pos_embed":
+        v = 0.5 * u
     elif len(shape) == 1:  # scale of a batch-norm
         v = 1.0 + 0.3 * u
     else:  # variance 1 / inputs of one output: with running variances around 1, activations neither grow nor die out

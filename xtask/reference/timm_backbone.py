@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Backbones that mlcls exports for timm, in timm: a strict load, and the same features.
 
-usage: timm_backbone.py [MODEL ...]        (all four by default; from the root of the repository)
+usage: timm_backbone.py [MODEL ...]        (all by default; from the root of the repository)
 needs: torch, timm, numpy, safetensors (versions are printed), cargo
 
 For every model and two sizes, `cargo run --example onnx_reference` makes random weights with running statistics that belong to
@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-MODELS = ["mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s", "efficientnet_lite0"]
+MODELS = ["mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s", "efficientnet_lite0", "dinov2_small", "dinov2_base"]
 TOLERANCE = 1e-4
 
 
@@ -40,7 +40,7 @@ def case(name, size, folder):
     x = expected["pixels"].double() / 255
     x = ((x - torch.tensor(said["mean"])) / torch.tensor(said["std"])).permute(0, 3, 1, 2)
     with torch.no_grad():
-        found = eval(features, {"model": model, "x": x}).numpy()
+        found = eval(features, {"model": model, "x": x, "torch": torch}).numpy()
     engine = expected["features"].double().numpy()
     assert found.shape == engine.shape and engine.std() > 1e-3, (found.shape, engine.shape)
     off = float(np.abs(found - engine).max() / np.abs(engine).max())
@@ -54,7 +54,7 @@ def main():
     print(f"{'model':<20}{'size':>4}{'tensors':>8}{'features':>12}")
     results = []
     for name in sys.argv[1:] or MODELS:
-        for size in (224, 97):
+        for size in (224, 98 if name.startswith("dinov2") else 97):
             with tempfile.TemporaryDirectory() as folder:
                 results.append(case(name, size, Path(folder)))
     print("all within limits" if all(results) else "FAILED")

@@ -31,4 +31,10 @@ def feature_maps(name, weights, pixels):
     images = torch.from_numpy(pixels).double() / 255
     images = ((images - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
     with torch.no_grad():
+        if "dinov2" in name:  # at each patch the class token, then its own
+            backbone.set_input_size(images.shape[2:])
+            tokens = backbone.forward_features(images)
+            maps = torch.cat([tokens[:, :1].expand_as(tokens[:, 1:]), tokens[:, 1:]], dim=2)
+            side = backbone.patch_embed.grid_size[0]
+            return maps.transpose(1, 2).reshape(len(maps), -1, side, side)
         return backbone.forward_features(images)

@@ -1,5 +1,10 @@
 //! Writing a network down, node by node.
 
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use crate::candle_part::{BoxedModule, CandleParam, CandlePart};
 use crate::error::{Error, Result};
 use crate::graph::*;
 
@@ -247,6 +252,54 @@ impl GraphBuilder {
         let shape = [classes, s.c];
         let weight = self.param(format!("{name}.weight"), &shape, ParamKind::Weight, Init::UnitRows);
         Ok(self.push(name, Op::CosineLinear { scale, weight }, &[x], Shape::new(1, 1, classes)))
+    }
+
+    /// A part that candle runs, from the image to a map of `shape`; `params` are its own, and start at random as transformers
+    /// do. See [`CandlePart`] for `build`.
+    ///
+    /// ```
+    /// use candle_core::{Module, Result, Tensor};
+    /// use mlcls_engine::{GraphBuilder, Init, InferPlan, Shape, Weights};
+    ///
+    /// /// The image itself, channels last.
+    /// struct Image;
+    /// impl Module for Image {
+    ///     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    ///         x.permute((0, 2, 3, 1))
+    ///     }
+    /// }
+    ///
+    /// let mut b = GraphBuilder::new("example", 2);
+    /// let image = b.input([0.5; 3], [0.5; 3]);
+    /// let map = b.candle("image", image, Shape::new(2, 2, 3), vec![], |_, _| Ok(Box::new(Image)), 0);
+    /// let features = b.global_pool(map);
+    /// let logits = b.linear("head", features, 4, Init::Normal(0.1))?;
+    /// let graph = b.finish(map, features, logits)?;
+    ///
+    /// let mut plan = InferPlan::new(&graph, &Weights::init(&graph, 0), 1)?;
+    /// plan.run(&[255, 0, 0, 255, 0, 255, 255, 0, 0, 255, 0, 255], 1)?;
+    /// assert_eq!(plan.features().unwrap(), [1.0, -1.0, 0.0]);
+    /// # Ok::<(), mlcls_engine::Error>(())
+    /// ```
+    pub fn candle(
+        &mut self,
+        name: &str,
+        image: NodeId,
+        shape: Shape,
+        params: Vec<CandleParam>,
+        build: fn(&HashMap<String, Tensor>, Shape) -> candle_core::Result<BoxedModule>,
+        macs: u64,
+    ) -> NodeId {
+        let start = |kind| match kind {
+            ParamKind::NormWeight => Init::Constant(1.0),
+            ParamKind::Bias | ParamKind::NormBias => Init::Constant(0.0),
+            ParamKind::Weight | ParamKind::Slope => Init::Normal(0.02),
+        };
+        let params = params
+            .into_iter()
+            .map(|(name, shape, kind)| self.param(name, &shape, kind, start(kind)))
+            .collect();
+        self.push(name, Op::Candle(CandlePart { build, params, macs }), &[image], shape)
     }
 
     /// The finished graph. `feature_map` is the backbone's last map, `features` its pooled form, `output` what a plan

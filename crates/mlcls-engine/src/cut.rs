@@ -77,7 +77,7 @@ pub fn first_behind(program: &Program, value: ValueId) -> Option<usize> {
 fn views(stage: &mut Stage) -> Vec<&mut View> {
     match stage {
         Stage::Conv(Conv { src: Source::View(view), .. }) => vec![view],
-        Stage::Conv(_) => vec![],
+        Stage::Conv(_) | Stage::Candle(_) => vec![],
         Stage::Depthwise(s) => vec![&mut s.src],
         Stage::Squeeze(s) => vec![&mut s.src],
         Stage::Add(s) => vec![&mut s.branch, &mut s.shortcut],

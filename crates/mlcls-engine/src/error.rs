@@ -46,6 +46,9 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// A part of the network that candle runs cannot be made or fails.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
 }
 
 /// A result of the engine.

@@ -5,6 +5,8 @@
 //! inputs. Parameters and running statistics live in two flat vectors (see [`Weights`](crate::Weights)); a node refers to
 //! its share of them by a [`ParamId`] or [`BufferId`].
 
+use crate::candle_part::CandlePart;
+
 /// Index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
@@ -187,24 +189,27 @@ pub enum Op {
         /// Class vectors `[classes, d]`.
         weight: ParamId,
     },
+    /// A part that candle runs, forward only: the image to a map.
+    Candle(CandlePart),
 }
 
 impl Op {
     /// The trainable tensors that it uses.
     pub fn params(&self) -> Vec<ParamId> {
-        match *self {
+        match self {
             Self::Input { .. }
             | Self::Activation(_)
             | Self::Add { .. }
             | Self::GlobalAvgPool
             | Self::Dropout { .. } => vec![],
-            Self::Conv { weight, bias, .. } => [Some(weight), bias].into_iter().flatten().collect(),
-            Self::Depthwise { weight, .. } | Self::CosineLinear { weight, .. } => vec![weight],
-            Self::BatchNorm { weight, bias, .. } => vec![weight, bias],
-            Self::PRelu { slope } => vec![slope],
+            Self::Conv { weight, bias, .. } => [Some(*weight), *bias].into_iter().flatten().collect(),
+            Self::Depthwise { weight, .. } | Self::CosineLinear { weight, .. } => vec![*weight],
+            Self::BatchNorm { weight, bias, .. } => vec![*weight, *bias],
+            Self::PRelu { slope } => vec![*slope],
             Self::SqueezeExcite { reduce_weight, reduce_bias, expand_weight, expand_bias, .. } => {
-                vec![reduce_weight, reduce_bias, expand_weight, expand_bias]
+                vec![*reduce_weight, *reduce_bias, *expand_weight, *expand_bias]
             }
+            Self::Candle(part) => part.params.clone(),
         }
     }
 }
@@ -229,9 +234,9 @@ pub enum ParamKind {
     Weight,
     /// A bias of a convolution or linear layer.
     Bias,
-    /// Scale of a batch normalisation.
+    /// Scale of a normalisation or of a layer's output.
     NormWeight,
-    /// Shift of a batch normalisation.
+    /// Shift of a normalisation.
     NormBias,
     /// Slope of a PReLU.
     Slope,
@@ -400,18 +405,20 @@ impl Graph {
         params.map(|id| self.param(id).range().end).max().unwrap_or(0)
     }
 
-    /// Multiply-accumulate operations of one node for one image: convolutions, linear layers and squeeze-excite.
+    /// Multiply-accumulate operations of one node for one image: convolutions, linear layers, squeeze-excite, and what
+    /// a part of candle says about itself.
     pub fn node_macs(&self, id: NodeId) -> u64 {
         let node = self.node(id);
         let weight = |p: ParamId| self.param(p).len() as u64;
-        match node.op {
+        match &node.op {
             Op::Conv { weight: w, .. } | Op::Depthwise { weight: w, .. } => {
-                node.shape.pixels() as u64 * weight(w)
+                node.shape.pixels() as u64 * weight(*w)
             }
-            Op::CosineLinear { weight: w, .. } => weight(w),
+            Op::CosineLinear { weight: w, .. } => weight(*w),
             Op::SqueezeExcite { reduce_weight, expand_weight, .. } => {
-                weight(reduce_weight) + weight(expand_weight)
+                weight(*reduce_weight) + weight(*expand_weight)
             }
+            Op::Candle(part) => part.macs,
             _ => 0,
         }
     }

@@ -13,6 +13,7 @@ mod arena;
 pub mod bench;
 mod border;
 mod builder;
+mod candle_part;
 mod cut;
 mod error;
 mod graph;
@@ -35,6 +36,7 @@ mod weights;
 
 pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
+pub use candle_part::{BoxedModule, CandleParam, CandlePart};
 pub use error::{Error, Result};
 pub use graph::{
     Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,

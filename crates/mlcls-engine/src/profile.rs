@@ -138,6 +138,7 @@ pub(crate) fn stages(graph: &Graph, program: &Program) -> Vec<StageProfile> {
             Stage::PRelu(p) => (false, value(&p.src)),
             Stage::Dropout(d) => (false, value(&d.src)),
             Stage::Cosine(c) => (false, value(&c.src)),
+            Stage::Candle(_) => (true, graph.input_shape().len() as f64),
         };
         // A gate is no map of its own, and its backward pass is folded into its neighbours'.
         let squeeze = matches!(stage, Stage::Squeeze(_));
@@ -168,6 +169,7 @@ fn kind(stage: &Stage) -> &'static str {
         Stage::PRelu(_) => "prelu",
         Stage::Dropout(_) => "dropout",
         Stage::Cosine(_) => "cosine",
+        Stage::Candle(_) => "candle",
     }
 }
 

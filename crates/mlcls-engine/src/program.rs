@@ -171,6 +171,14 @@ pub struct Cosine {
     pub weight: Range<usize>,
 }
 
+/// What candle runs; the image is its input.
+#[derive(Clone, Debug)]
+pub struct Candle {
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    pub out: ValueId,
+}
+
 /// One kernel call forward and its counterpart backward.
 #[derive(Clone, Debug)]
 pub enum Stage {
@@ -182,6 +190,8 @@ pub enum Stage {
     PRelu(PRelu),
     Dropout(Dropout),
     Cosine(Cosine),
+    /// Forward only, and only in front of an inference plan.
+    Candle(Candle),
 }
 
 /// The whole step as data.
@@ -250,6 +260,20 @@ impl Program {
         Ok(p)
     }
 
+    /// Whether every stage has a backward pass.
+    ///
+    /// # Errors
+    /// The node that has none.
+    pub fn trains(&self, graph: &Graph) -> Result<()> {
+        match self.stages.iter().position(|stage| matches!(stage, Stage::Candle(_))) {
+            Some(stage) => Err(fail(
+                graph.node(self.origins[stage]),
+                "this part of the network runs forward only; freeze it, and train what is behind it",
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn value(&mut self, shape: Shape) -> ValueId {
         self.values.push(Value {
             shape,
@@ -293,9 +317,9 @@ impl Program {
             }
         };
         let plain = |value| Lowered::View(View { value, norm: None, act: Activation::Identity, gate: None });
-        Ok(match node.op {
-            Op::Input { mean, std } => Lowered::Pixels { mean, std },
-            Op::Conv { window, weight, bias } => {
+        Ok(match &node.op {
+            &Op::Input { mean, std } => Lowered::Pixels { mean, std },
+            &Op::Conv { window, weight, bias } => {
                 let src = match lowered[node.inputs[0].0] {
                     Lowered::Pixels { mean, std } => Source::Pixels { mean, std },
                     Lowered::View(v) => {
@@ -315,7 +339,7 @@ impl Program {
                 }));
                 plain(out)
             }
-            Op::Depthwise { window, weight } => {
+            &Op::Depthwise { window, weight } => {
                 let src = view(0)?;
                 if !KERNELS.contains(&window.kernel) || window.stride > 2 {
                     let (k, s) = (window.kernel, window.stride);
@@ -339,7 +363,7 @@ impl Program {
                 }));
                 plain(out)
             }
-            Op::BatchNorm { eps, momentum, weight, bias, running_mean, running_var } => {
+            &Op::BatchNorm { eps, momentum, weight, bias, running_mean, running_var } => {
                 sole("batch-norm")?;
                 let v = view(0)?;
                 let norm = self.norms.len();
@@ -355,7 +379,7 @@ impl Program {
                 self.values[v.value].norm = Some(norm);
                 Lowered::View(View { norm: Some(norm), ..v })
             }
-            Op::Activation(act) => {
+            &Op::Activation(act) => {
                 sole("an activation")?;
                 let v = view(0)?;
                 let producer = &self.stages[self.values[v.value].producer];
@@ -371,7 +395,7 @@ impl Program {
                 self.values[v.value].act = act;
                 Lowered::View(View { norm: Some(norm), act, ..v })
             }
-            Op::SqueezeExcite { act, gate, reduce_weight, reduce_bias, expand_weight, expand_bias } => {
+            &Op::SqueezeExcite { act, gate, reduce_weight, reduce_bias, expand_weight, expand_bias } => {
                 sole("squeeze-excite")?;
                 let v = view(0)?;
                 if v.norm.is_none() || v.gate.is_some() || uses[index] != 1 {
@@ -394,7 +418,7 @@ impl Program {
                 }));
                 Lowered::View(View { gate: Some(id), ..v })
             }
-            Op::Add { drop_path } => {
+            &Op::Add { drop_path } => {
                 let (branch, shortcut) = (view(0)?, view(1)?);
                 if branch.value == shortcut.value || branch.gate.or(shortcut.gate).is_some() {
                     return Err(fail(node, "add needs two different values without gates"));
@@ -412,21 +436,21 @@ impl Program {
                 self.stages.push(Stage::Pool(Pool { src, input: input(0), out }));
                 plain(out)
             }
-            Op::PRelu { slope } => {
+            &Op::PRelu { slope } => {
                 let src = self.ungated(node, view(0)?)?;
                 let out = self.value(node.shape);
                 let slope = graph.param(slope).offset;
                 self.stages.push(Stage::PRelu(PRelu { src, out, shape: node.shape, slope }));
                 plain(out)
             }
-            Op::Dropout { p } => {
+            &Op::Dropout { p } => {
                 let src = self.ungated(node, view(0)?)?;
                 let out = self.value(node.shape);
                 let (shape, key) = (node.shape, index as u64);
                 self.stages.push(Stage::Dropout(Dropout { src, out, shape, p, key }));
                 plain(out)
             }
-            Op::CosineLinear { scale, weight } => {
+            &Op::CosineLinear { scale, weight } => {
                 let src = self.ungated(node, view(0)?)?;
                 let out = self.value(node.shape);
                 let (d, classes) = (input(0).c, node.shape.c);
@@ -438,6 +462,14 @@ impl Program {
                     scale,
                     weight: range(weight),
                 }));
+                plain(out)
+            }
+            Op::Candle(_) => {
+                let Lowered::Pixels { mean, std } = lowered[node.inputs[0].0] else {
+                    return Err(fail(node, "a part that candle runs must read the image"));
+                };
+                let out = self.value(node.shape);
+                self.stages.push(Stage::Candle(Candle { mean, std, out }));
                 plain(out)
             }
         })

@@ -16,7 +16,7 @@ use mlcls_engine::{InferPlan, ParamKind, TrainPlan, Weights};
 use mlcls_export::int8::{Quantiser, RangeMethod, Runtime};
 use mlcls_export::onnx::{Card, InputFormat, Options, Output, export, save};
 use mlcls_export::timm;
-use mlcls_models::{ModelOptions, build, save_weights, write_tensors};
+use mlcls_models::{ModelOptions, NamedTensor, build, save_weights, write_tensors};
 
 const CLASSES: usize = 5;
 const IMAGES: usize = 7;
@@ -49,9 +49,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let mut training = TrainPlan::new(graph, IMAGES)?;
-    for pass in 0..PASSES {
-        training.forward(&weights.params, &mut weights.buffers, &pixels, IMAGES, pass as u64)?;
+    // Transformers have neither running statistics nor eight bits.
+    let convolutional = Quantiser::check(&model).is_ok();
+    if convolutional {
+        let mut training = TrainPlan::new(graph, IMAGES)?;
+        for pass in 0..PASSES {
+            training.forward(&weights.params, &mut weights.buffers, &pixels, IMAGES, pass as u64)?;
+        }
     }
 
     let card = Card {
@@ -71,13 +75,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         save(&out.join(file), &export(&model, &weights, &card, &options)?)?;
     }
     let mut simulated = vec![];
-    for (file, runtime) in [("int8.onnx", Runtime::OpenVino), ("int8_ort.onnx", Runtime::OnnxRuntime)] {
+    let runtimes = [("int8", Runtime::OpenVino), ("int8_ort", Runtime::OnnxRuntime)];
+    for (name, runtime) in runtimes.into_iter().filter(|_| convolutional) {
         let quantiser = Quantiser::new(&model, &weights, &pixels, runtime)?;
         let (grids, float) = (quantiser.grids(RangeMethod::Mse), vec![false; quantiser.layers().len()]);
-        simulated.push(quantiser.simulator(&grids, &float)?.run(&pixels)?);
+        simulated.push((name, quantiser.simulator(&grids, &float)?.run(&pixels)?));
         let mut model_proto = export(&model, &weights, &card, &Options::default())?;
         quantiser.rewrite(&mut model_proto, &grids, &float)?;
-        save(&out.join(file), &model_proto)?;
+        save(&out.join(format!("{name}.onnx")), &model_proto)?;
     }
     save_weights(&out.join("weights.safetensors"), graph, &weights, &BTreeMap::new())?;
     let saved = timm::save(&out.join("backbone.safetensors"), &model, &weights, "bilinear", None)?;
@@ -86,12 +91,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logits = plan.run(&pixels, IMAGES)?.to_vec();
     let features = plan.features().ok_or("the model has no features")?;
     let values: Vec<f32> = pixels.iter().map(|&v| v.into()).collect();
-    let tensors: [(&str, &[usize], &[f32]); 5] = [
-        ("int8", &[IMAGES, CLASSES], &simulated[0]),
-        ("int8_ort", &[IMAGES, CLASSES], &simulated[1]),
-        ("pixels", &[IMAGES, size, size, 3], &values),
-        ("logits", &[IMAGES, CLASSES], &logits),
-        ("features", &[IMAGES, model.feature_width()], features),
-    ];
+    let image_shape = [IMAGES, size, size, 3];
+    let mut tensors: Vec<NamedTensor<'_>> =
+        vec![("pixels", &image_shape, &values), ("logits", &[IMAGES, CLASSES], &logits)];
+    let shape = [IMAGES, model.feature_width()];
+    tensors.push(("features", &shape, features));
+    tensors.extend(simulated.iter().map(|(name, logits)| (*name, &[IMAGES, CLASSES][..], &logits[..])));
     Ok(write_tensors(&out.join("reference.safetensors"), &tensors, &BTreeMap::new())?)
 }

@@ -89,22 +89,43 @@ pub fn save(
 ///
 /// With `num_classes=0` an EfficientNet gives the pooled features themselves. timm's MobileNetV3 keeps a layer `conv_head`
 /// behind the pooling even then, which our backbone, as OTX's, ends before; its `features_only` form is the network without it
-/// and gives a list with the last map, whose mean over height and width are the features.
+/// and gives a list with the last map, whose mean over height and width are the features. DINOv2 gives tokens, and resamples its
+/// positions to the size of the images.
 pub fn create_model(model: &Model) -> String {
-    let name = model.name;
-    if ends_with_conv_head(model) {
-        format!("timm.create_model('{name}', num_classes=0)")
-    } else {
-        format!("timm.create_model('{name}', features_only=True, out_indices=(-1,))")
-    }
+    let options = match Kind::of(model) {
+        Kind::EndsWithConvHead => "num_classes=0",
+        Kind::EndsBeforeIt => "features_only=True, out_indices=(-1,)",
+        Kind::Transformer => "num_classes=0, dynamic_img_size=True",
+    };
+    format!("timm.create_model('{}', {options})", model.name)
 }
 
 /// The Python expression for the pooled features `[n, d]` of normalised images `x` in a `model` of [`create_model`].
 pub fn features(model: &Model) -> &'static str {
-    if ends_with_conv_head(model) { "model(x)" } else { "model(x)[-1].mean((2, 3))" }
+    match Kind::of(model) {
+        Kind::EndsWithConvHead => "model(x)",
+        Kind::EndsBeforeIt => "model(x)[-1].mean((2, 3))",
+        Kind::Transformer => "torch.cat([(t := model.forward_features(x))[:, 0], t[:, 1:].mean(1)], 1)",
+    }
 }
 
-/// Whether timm's `conv_head` is part of the backbone, before the pooling.
-fn ends_with_conv_head(model: &Model) -> bool {
-    model.graph.params().iter().any(|p| p.name.starts_with("conv_head."))
+/// How timm's model of the same name ends.
+enum Kind {
+    /// Its `conv_head` is part of our backbone, before the pooling.
+    EndsWithConvHead,
+    /// Our backbone ends before its `conv_head`.
+    EndsBeforeIt,
+    /// In a class token and one for each patch.
+    Transformer,
+}
+
+impl Kind {
+    fn of(model: &Model) -> Self {
+        let has = |start: &str| model.graph.params().iter().any(|p| p.name.starts_with(start));
+        match (has("cls_token"), has("conv_head.")) {
+            (true, _) => Self::Transformer,
+            (_, true) => Self::EndsWithConvHead,
+            _ => Self::EndsBeforeIt,
+        }
+    }
 }

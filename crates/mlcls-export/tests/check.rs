@@ -36,7 +36,9 @@ fn noise(images: usize) -> Vec<u8> {
 fn every_model_is_itself() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.onnx");
-    for (i, template) in templates().unwrap().into_iter().enumerate() {
+    // What candle runs is not written as ONNX.
+    let trained = templates().unwrap().into_iter().filter(|t| t.learning_rate.is_some());
+    for (i, template) in trained.enumerate() {
         let (model, weights, card) = model(template.name);
         let options = Options {
             input: [InputFormat::FloatNchw, InputFormat::ByteNchw, InputFormat::ByteNhwc][i % 3],

@@ -12,8 +12,8 @@ use mlcls_models::{ModelOptions, WeightFile, build, templates};
 fn a_backbone_has_no_head_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("backbone.safetensors");
-    for template in templates().unwrap() {
-        let options = ModelOptions { classes: 3, size: 32, ..Default::default() };
+    for template in templates().unwrap().iter().filter(|t| t.name != "dinov2_base") {
+        let options = ModelOptions { classes: 3, size: 28, ..Default::default() };
         let model = build(template.name, &options).unwrap();
         let weights = Weights::init(&model.graph, 1);
         let saved = timm::save(&path, &model, &weights, "antialias", Some("abc")).unwrap();
@@ -31,7 +31,7 @@ fn a_backbone_has_no_head_and_comes_back() {
         assert_eq!((entries["format"].as_str(), entries["mlcls_model"].as_str()), ("pt", model.name));
         assert_eq!(entries["mlcls_checkpoint"], "abc");
         let preprocessing: serde_json::Value = serde_json::from_str(&entries["mlcls_preprocessing"]).unwrap();
-        assert_eq!((&preprocessing["size"][0], &preprocessing["resize"]), (&32.into(), &"antialias".into()));
+        assert_eq!((&preprocessing["size"][0], &preprocessing["resize"]), (&28.into(), &"antialias".into()));
 
         let bytes = fs::read(&path).unwrap();
         timm::save(&path, &model, &weights, "antialias", Some("abc")).unwrap();

@@ -20,10 +20,11 @@
 //! ```
 //!
 //! Reading further: `mobilenetv3.rs`, `efficientnet.rs` and `efficientnetv2.rs` hold one table each; `blocks.rs` the
-//! building blocks that they share; `registry.rs` one entry per model.
+//! building blocks that they share; `dinov2.rs` the backbone that candle runs; `registry.rs` one entry per model.
 #![deny(missing_docs)]
 
 mod blocks;
+mod dinov2;
 mod efficientnet;
 mod efficientnetv2;
 mod error;
@@ -31,6 +32,7 @@ mod head;
 mod mobilenetv3;
 mod model;
 mod normalization;
+mod positions;
 mod registry;
 mod templates;
 mod weights;
@@ -39,6 +41,7 @@ pub use error::{Error, Mismatch, Result};
 pub use head::{COSINE_SCALE, Head};
 pub use model::{Model, ModelOptions, build};
 pub use normalization::Normalization;
+pub use positions::resample_positions;
 pub use registry::{Category, Entry, WeightTag, find, model_names, weight_tags};
 pub use templates::{TASK, Template, templates};
 pub use weights::{

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::{Error, Result, nearest};
 use crate::head::Head;
 use crate::normalization::{Normalization, Normalization as N};
-use crate::{efficientnet, efficientnetv2, mobilenetv3};
+use crate::{dinov2, efficientnet, efficientnetv2, mobilenetv3};
 
 /// What a model is good at, in OTX's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,8 +57,8 @@ pub struct Entry {
     pub category: Category,
     /// Whether it is the default model.
     pub default: bool,
-    /// Base learning rate of its recipes.
-    pub learning_rate: f64,
+    /// Base learning rate of its recipes; `None` for a backbone that stays frozen, as it runs forward only: heads are trained on it.
+    pub learning_rate: Option<f64>,
     /// Default head.
     pub head: Head,
     /// Default normalisation.
@@ -68,14 +68,14 @@ pub struct Entry {
     pub(crate) build: fn(&mut GraphBuilder, NodeId, f32) -> mlcls_engine::Result<NodeId>,
 }
 
-pub(crate) static ENTRIES: [Entry; 4] = [
+pub(crate) static ENTRIES: [Entry; 6] = [
     Entry {
         name: "mobilenet_v3_large",
         backbone: "mobilenetv3_large_100",
         title: "MobileNet-V3-large-1x",
         category: Category::Speed,
         default: false,
-        learning_rate: 0.0058,
+        learning_rate: Some(0.0058),
         head: Head::NonLinear,
         normalization: N::IMAGENET,
         weights: &[
@@ -92,7 +92,7 @@ pub(crate) static ENTRIES: [Entry; 4] = [
         title: "EfficientNet-B0",
         category: Category::Balance,
         default: true,
-        learning_rate: 0.0049,
+        learning_rate: Some(0.0049),
         head: Head::Cosine,
         normalization: N::IMAGENET,
         weights: &[
@@ -107,7 +107,7 @@ pub(crate) static ENTRIES: [Entry; 4] = [
         title: "EfficientNet-V2-S",
         category: Category::Accuracy,
         default: false,
-        learning_rate: 0.0071,
+        learning_rate: Some(0.0071),
         head: Head::Cosine,
         normalization: N::IMAGENET,
         weights: &[
@@ -124,11 +124,36 @@ pub(crate) static ENTRIES: [Entry; 4] = [
         title: "EfficientNet-Lite0",
         category: Category::Speed,
         default: false,
-        learning_rate: 0.0049,
+        learning_rate: Some(0.0049),
         head: Head::Cosine,
         normalization: N::HALF,
         weights: &[tag("tf_efficientnet_lite0.in1k", N::HALF, "ImageNet-1k")],
         build: efficientnet::tf_lite0,
+    },
+    // Foundation models: nobody's templates.
+    Entry {
+        name: "dinov2_small",
+        backbone: "vit_small_patch14_dinov2",
+        title: "DINOv2-S",
+        category: Category::Accuracy,
+        default: false,
+        learning_rate: None,
+        head: Head::Cosine,
+        normalization: N::IMAGENET,
+        weights: &[tag("vit_small_patch14_dinov2.lvd142m", N::IMAGENET, "LVD-142M, without labels")],
+        build: dinov2::small,
+    },
+    Entry {
+        name: "dinov2_base",
+        backbone: "vit_base_patch14_dinov2",
+        title: "DINOv2-B",
+        category: Category::Accuracy,
+        default: false,
+        learning_rate: None,
+        head: Head::Cosine,
+        normalization: N::IMAGENET,
+        weights: &[tag("vit_base_patch14_dinov2.lvd142m", N::IMAGENET, "LVD-142M, without labels")],
+        build: dinov2::base,
     },
 ];
 

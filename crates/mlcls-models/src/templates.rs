@@ -9,7 +9,7 @@ use crate::registry::{Category, ENTRIES, Entry, ID_PREFIX};
 /// A row of `mlcls find`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Template {
-    /// OTX's template id, spelt right; Lite0's is ours in the same style.
+    /// OTX's template id, spelt right; those of Lite0 and DINOv2 are ours in the same style.
     pub id: String,
     /// Our short name, as `--model` takes it.
     pub name: &'static str,
@@ -22,14 +22,14 @@ pub struct Template {
     /// 10⁹ operations for one image of `input_size`, a multiplication and an addition counted as two: convolutions,
     /// linear layers and squeeze-and-excite.
     pub gflops: f64,
-    /// 10⁶ trainable numbers in the backbone and the head's hidden layer; the class vectors come on top.
+    /// 10⁶ parameters of the backbone and the head's hidden layer; the class vectors come on top.
     pub params_m: f64,
     /// Side of the input image in pixels.
     pub input_size: usize,
     /// Whether it is what `mlcls train` takes when no model is named.
     pub default: bool,
-    /// Base learning rate of its recipes.
-    pub learning_rate: f64,
+    /// Base learning rate of its recipes; `None` for a backbone that stays frozen, on which `mlcls probe` trains heads.
+    pub learning_rate: Option<f64>,
     /// Weights that it starts from, by timm's name.
     pub pretrained: &'static str,
 }

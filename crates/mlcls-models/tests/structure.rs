@@ -100,12 +100,14 @@ fn a_model_answers_to_all_its_names() {
         (["efficientnet_b0", "Custom_Image_Classification_EfficinetNet-B0"], "efficientnet_b0"),
         (["EfficientNet_V2_S", "Custom_Image_Classification_EfficientNet-V2-S"], "tf_efficientnetv2_s"),
         (["efficientnet_lite0", "tf_efficientnet_lite0"], "tf_efficientnet_lite0"),
+        (["dinov2_small", "DINOv2-S"], "vit_small_patch14_dinov2"),
+        (["dinov2_base", "vit_base_patch14_dinov2"], "vit_base_patch14_dinov2"),
     ] {
         for name in names {
             assert_eq!(mlcls_models::find(name).unwrap().backbone, backbone);
         }
     }
-    assert_eq!(model_names().count(), 7);
+    assert_eq!(model_names().count(), 11);
     let message = mlcls_models::find("mobilnetv3_large").unwrap_err().to_string();
     assert!(message.starts_with("unknown model `mobilnetv3_large`: did you mean `mobilenet"), "{message}");
     let message = mlcls_models::find("xyz").unwrap_err().to_string();

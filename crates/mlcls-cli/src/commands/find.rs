@@ -1,4 +1,4 @@
-//! `mlcls find`: the models that can be trained.
+//! `mlcls find`: the models.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use mlcls_models::{TASK, templates};
 
 use crate::ui::table::Table;
 
-/// List the models that can be trained, with their costs.
+/// List the models, with their costs: those that can be trained, and those that stay frozen, for `mlcls probe`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Show the models of this task only; MULTI_LABEL_CLS is the only one there is.
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             format!("{:.2}", t.gflops),
             format!("{:.2}", t.params_m),
             t.input_size.to_string(),
-            t.learning_rate.to_string(),
+            t.learning_rate.map_or("frozen".to_owned(), |rate| rate.to_string()),
             if t.default { "yes" } else { "" }.to_owned(),
             t.backbone.to_owned(),
             t.id,

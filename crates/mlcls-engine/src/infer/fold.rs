@@ -116,6 +116,7 @@ pub fn fold_stage(
         Stage::Cosine(head) => {
             Folded::Cosine { head: head.clone(), unit: unit_rows(param(&head.weight), head.d) }
         }
+        Stage::Candle(_) => unreachable!("it runs in front of the plan"),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::team::Team;
 pub enum Input<'a> {
     /// Images as uint8 RGB NHWC.
     Pixels(&'a [u8]),
-    /// Rows of the value with which a plan of the head alone begins.
+    /// Rows of the value with which a plan begins that computes the head alone, or what is behind a part that candle runs.
     Rows(&'a [f32], Slot),
 }
 

@@ -7,6 +7,7 @@ mod conv;
 mod dense;
 mod depthwise;
 mod fold;
+mod front;
 mod group;
 mod head;
 mod segment;
@@ -20,11 +21,12 @@ use crate::error::{Error, Result, check};
 use crate::graph::{Activation, Graph, NodeId, Shape};
 use crate::kernels::simd::Isa;
 use crate::parallel::{Shared, for_each, in_pool, part};
-use crate::profile::{self, Clock, Profile, StageProfile, Work};
+use crate::profile::{self, Clock, Profile, StageProfile, Way, Work};
 use crate::program::*;
 use crate::team::Team;
 use crate::weights::Weights;
 use fold::{Folded, fold_stage, fuse};
+use front::Front;
 use group::{Input, pass};
 pub use head::HeadPlan;
 use segment::{Segment, Slot};
@@ -35,6 +37,8 @@ use segment::{Segment, Slot};
 /// packed copy of the weights, so later changes of `weights` have no effect on it.
 #[derive(Debug)]
 pub struct InferPlan {
+    /// What candle runs before all stages.
+    front: Option<Front>,
     /// Each with the number of the program's stage that it stands for.
     stages: Vec<(usize, Folded)>,
     profile: Vec<StageProfile>,
@@ -134,6 +138,11 @@ impl InferPlan {
         if part == Part::Head {
             stages.start = head::first_stage(graph, &program)?;
         }
+        let mut front = None;
+        if let (0, Some(Stage::Candle(candle))) = (stages.start, program.stages.first()) {
+            front = Some(Front::new(graph, weights, candle, program.origins[0])?);
+            stages.start = 1;
+        }
         let mut profile = profile::stages(graph, &program);
         profile.iter_mut().for_each(|s| s.backward = Work::default());
         // Gates become values of their own.
@@ -170,11 +179,15 @@ impl InferPlan {
                 wishes[id].to = wishes[id].to.max(time);
             }
         }
+        if let Some(front) = &front {
+            wishes[front.slot().value].from = 0;
+        }
         for id in [Some(program.output), program.features, program.map].into_iter().flatten() {
             wishes[id].to = stages.len();
         }
         let large = |stage: &Folded| stage.touched().iter().any(|&id| wishes[id].len > small);
-        let last = stages.iter().rposition(|(_, stage)| large(stage)).filter(|_| part != Part::Head);
+        let rows_enter = front.is_some() || part == Part::Head;
+        let last = stages.iter().rposition(|(_, stage)| large(stage)).filter(|_| !rows_enter);
         let cut = last.map_or(0, |last| last + 1);
         let (head, tail) = (Segment::new(&wishes, 0..cut), Segment::new(&wishes, cut..stages.len()));
         let slot = |value: ValueId| Slot { value, len: program.values[value].shape.len() };
@@ -183,6 +196,7 @@ impl InferPlan {
         let crosses = |&id: &usize| wishes[id].from < cut && (cut..=stages.len()).contains(&wishes[id].to);
         let carried = (0..wishes.len()).filter(crosses).map(slot).collect();
         Ok(Self {
+            front,
             stages,
             clock: Clock::new(profile.len()),
             profile,
@@ -221,14 +235,26 @@ impl InferPlan {
     /// Logits `[n, classes]` of `n` images of uint8 RGB NHWC pixels.
     pub fn run(&mut self, pixels: &[u8], n: usize) -> Result<&[f32]> {
         check("pixels", n * self.input.len(), pixels.len())?;
-        self.through(Input::Pixels(pixels), n)
+        let Some(front) = &self.front else { return self.through(Input::Pixels(pixels), n) };
+        self.fits(n)?;
+        let rows = self.clock.whole(0, || self.clock.stage(0, Way::Forward, || front.run(pixels)))?;
+        if self.stages.is_empty() {
+            // A plan up to that part has nothing behind it.
+            self.ran = n;
+            self.out[..rows.len()].copy_from_slice(&rows);
+            return Ok(&self.out[..rows.len()]);
+        }
+        let slot = front.slot();
+        self.through(Input::Rows(&rows, slot), n)
+    }
+
+    fn fits(&self, n: usize) -> Result<()> {
+        if n == 0 || n > self.max { Err(Error::Batch { max: self.max, found: n }) } else { Ok(()) }
     }
 
     /// Takes `n` images through the plan, `input` having the right length.
     fn through(&mut self, input: Input, n: usize) -> Result<&[f32]> {
-        if n == 0 || n > self.max {
-            return Err(Error::Batch { max: self.max, found: n });
-        }
+        self.fits(n)?;
         let one = input.len() / n;
         let out = Shared::new(self.out.as_mut_ptr());
         let features_out = Shared::new(self.features_out.as_mut_ptr());

@@ -106,6 +106,7 @@ impl TrainPlan {
         if batch == 0 {
             return Err(Error::Batch { max: 0, found: 0 });
         }
+        program.trains(graph)?;
         let places = Places::new(&program, isa, batch);
         let pixels = if let Input::Pixels(shape) = input { batch * shape.len() } else { 0 };
         let plan = Self {
@@ -131,6 +132,7 @@ impl TrainPlan {
     /// Bytes that a plan for `batch` images takes, without taking them.
     pub fn bytes_needed(graph: &Graph, batch: usize) -> Result<usize> {
         let program = Program::lower(graph)?;
+        program.trains(graph)?;
         Ok(4 * Places::new(&program, Isa::detect(), batch).total + batch * graph.input_shape().len())
     }
 
@@ -254,6 +256,7 @@ impl TrainPlan {
             Stage::PRelu(s) => join::prelu_forward(step, s),
             Stage::Dropout(s) => join::dropout_forward(step, s),
             Stage::Cosine(s) => cosine::forward(step, s),
+            Stage::Candle(_) => unreachable!("`compile` refuses it"),
         }
         if let Some((norm, rows)) = self.norm_behind(stage) {
             norm_forward(step, norm, rows, buffers);
@@ -317,6 +320,7 @@ impl TrainPlan {
             Stage::PRelu(s) => join::prelu_backward(step, s, index, grads),
             Stage::Dropout(s) => join::dropout_backward(step, s, index),
             Stage::Cosine(s) => cosine::backward(step, s, index, grads),
+            Stage::Candle(_) => unreachable!("`compile` refuses it"),
         }
     }
 }

@@ -16,7 +16,7 @@ mod search;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mlcls_engine::Weights;
+use mlcls_engine::{Op, Weights};
 use mlcls_models::Model;
 use rayon::prelude::*;
 
@@ -69,8 +69,9 @@ impl Quantiser {
     /// activations take. A few hundred images of the training set are enough.
     ///
     /// # Errors
-    /// Weights of another model; no image; an activation that is not finite.
+    /// Weights of another model, or one that [`check`](Self::check) refuses; no image; an activation that is not finite.
     pub fn new(model: &Model, weights: &Weights, images: &[u8], runtime: Runtime) -> Result<Self> {
+        Self::check(model)?;
         let labels = vec![String::new(); model.classes()];
         let card = Card {
             labels,
@@ -85,6 +86,19 @@ impl Quantiser {
         let layers = layers::layers(graph_of(&file), &graph.node(graph.output()).name, runtime);
         let histograms = histograms(&Executor::new(&file)?, &layers, images, graph.input_shape().len())?;
         Ok(Self { file, layers, histograms })
+    }
+
+    /// Whether there are eight bits for a model.
+    ///
+    /// # Errors
+    /// The part of it that is no convolutional network.
+    pub fn check(model: &Model) -> Result<()> {
+        match model.graph.nodes().iter().find(|node| matches!(node.op, Op::Candle(_))) {
+            Some(node) => {
+                Err(Error::node(node, "eight bits are for convolutional networks, and this is a transformer"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What can be quantised, in the order of the graph.

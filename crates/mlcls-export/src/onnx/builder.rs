@@ -62,6 +62,19 @@ impl Builder {
         name.to_owned()
     }
 
+    /// The int64 list of this name.
+    pub fn whole(&mut self, name: &str, values: &[usize]) -> String {
+        if self.names.insert(name.to_owned()) {
+            self.graph.initializer.push(TensorProto {
+                dims: vec![values.len() as i64],
+                data_type: TypeProto::INT64,
+                name: name.to_owned(),
+                raw_data: values.iter().flat_map(|&v| (v as i64).to_le_bytes()).collect(),
+            });
+        }
+        name.to_owned()
+    }
+
     /// A single number, for any shape.
     pub fn scalar(&mut self, value: f32) -> String {
         self.tensor(&format!("scalar({value})"), &[], || vec![value])

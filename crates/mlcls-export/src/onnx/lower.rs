@@ -9,6 +9,7 @@ use mlcls_engine::{Activation, Affine, Graph, Node, NodeId, Op, Pads, ParamId, W
 
 use super::builder::{Builder, float, int, ints};
 use super::input::InputFormat;
+use super::transformer;
 use crate::error::{Error, Result};
 
 /// Name of the ONNX value of each node, where it has one.
@@ -102,6 +103,7 @@ impl<'a> Lowering<'a> {
             Op::GlobalAvgPool => self.onnx.op("GlobalAveragePool", &format!("{x}/pool"), [x], vec![]),
             Op::Dropout { .. } => x.to_owned(),
             Op::CosineLinear { scale, weight } => self.cosine(node, *scale, *weight, x),
+            Op::Candle(_) => transformer::append(self, node, self.graph.input_shape().h, x)?,
         })
     }
 
@@ -184,6 +186,24 @@ impl<'a> Lowering<'a> {
     fn clip(&mut self, name: &str, x: &str, low: f32, high: f32) -> String {
         let (low, high) = (self.onnx.scalar(low), self.onnx.scalar(high));
         self.onnx.op("Clip", name, [x, &*low, &*high], vec![])
+    }
+
+    /// Whether there is a parameter of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.graph.params().iter().any(|p| p.name == name)
+    }
+
+    /// A parameter by its name.
+    pub fn named(&self, name: &str) -> Result<&'a [f32]> {
+        let spec = self.graph.params().iter().find(|p| p.name == name);
+        let missing = || Error::operation(name, "the network has no parameter of this name");
+        spec.map(|p| &self.weights.params[p.range()]).ok_or_else(missing)
+    }
+
+    /// A parameter as it is, by its name.
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
+        let values = self.named(name)?;
+        Ok(self.onnx.tensor(name, shape, || values.to_vec()))
     }
 
     fn param(&self, id: ParamId) -> &'a [f32] {

@@ -12,6 +12,7 @@ mod input;
 mod lower;
 pub mod proto;
 mod saliency;
+mod transformer;
 mod value;
 
 use std::path::Path;

@@ -162,6 +162,8 @@ impl TypeProto {
     pub const UINT8: i32 = 2;
     /// Code of int8.
     pub const INT8: i32 = 3;
+    /// Code of int64.
+    pub const INT64: i32 = 7;
     /// Code of int32.
     pub const INT32: i32 = 6;
 }

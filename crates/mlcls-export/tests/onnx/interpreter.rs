@@ -64,14 +64,119 @@ fn compute(node: &Node, x: &[&Tensor]) -> Tensor {
             Tensor { dims: vec![n, x[0].values.len() / n], values: x[0].values.clone() }
         }
         "Transpose" => {
-            assert_eq!(attribute("perm"), Some(&[0.0, 3.0, 1.0, 2.0][..]));
-            let [n, h, w, c] = four(x[0]);
-            let dims = vec![n, c, h, w];
-            let at = |i: usize| ((i / (c * h * w) * h + i / w % h) * w + i % w) * c + i / (h * w) % c;
-            Tensor { dims, values: (0..n * c * h * w).map(|i| x[0].values[at(i)]).collect() }
+            let perm: Vec<usize> = attribute("perm").unwrap().iter().map(|&axis| axis as usize).collect();
+            gather(x[0], perm.iter().map(|&axis| x[0].dims[axis]).collect(), |place| {
+                let mut from = vec![0; perm.len()];
+                perm.iter().zip(place).for_each(|(&axis, &at)| from[axis] = at);
+                Some(from)
+            })
         }
+        "Reshape" => {
+            let kept =
+                |(axis, &size): (usize, &f64)| if size == 0.0 { x[0].dims[axis] } else { size as usize };
+            let dims: Vec<usize> = x[1].values.iter().enumerate().map(kept).collect();
+            assert_eq!(dims.iter().product::<usize>(), x[0].values.len(), "{}", node.name);
+            Tensor { dims, values: x[0].values.clone() }
+        }
+        "Pad" => {
+            let (before, after) = x[1].values.split_at(x[0].dims.len());
+            let sizes = x[0].dims.iter().zip(before.iter().zip(after));
+            let dims =
+                sizes.map(|(size, (before, after))| size + *before as usize + *after as usize).collect();
+            gather(x[0], dims, |place| {
+                place.iter().zip(before).map(|(at, before)| at.checked_sub(*before as usize)).collect()
+            })
+        }
+        "Slice" => {
+            let [from, to, axis] = [1, 2, 3].map(|i: usize| x[i].values[0] as usize);
+            let mut dims = x[0].dims.clone();
+            dims[axis] = to - from;
+            gather(x[0], dims, |place| {
+                Some(
+                    place.iter().enumerate().map(|(a, at)| if a == axis { at + from } else { *at }).collect(),
+                )
+            })
+        }
+        "Expand" => {
+            let sizes = x[0].dims.iter().zip(&x[1].values);
+            let dims = sizes.map(|(&own, &size)| own.max(size as usize)).collect();
+            let within = |(&at, &size): (&usize, &usize)| if size == 1 { 0 } else { at };
+            gather(x[0], dims, |place| Some(place.iter().zip(&x[0].dims).map(within).collect()))
+        }
+        "Concat" => {
+            assert_eq!(attribute("axis"), Some(&[1.0][..]));
+            let rows = |x: &Tensor| x.values.len() / x.dims[0];
+            let image =
+                |i: usize| x.iter().flat_map(move |x| x.values[i * rows(x)..][..rows(x)].iter().copied());
+            let mut dims = x[0].dims.clone();
+            dims[1] = x.iter().map(|x| x.dims[1]).sum();
+            Tensor { values: (0..dims[0]).flat_map(image).collect(), dims }
+        }
+        "MatMul" => {
+            let (depth, columns) = (x[0].dims[x[0].dims.len() - 1], x[1].dims[x[1].dims.len() - 1]);
+            let rows = x[0].dims[x[0].dims.len() - 2];
+            let shared = x[1].dims.len() == 2;
+            let mut values = vec![];
+            for (i, row) in x[0].values.chunks_exact(depth).enumerate() {
+                let matrix = &x[1].values[if shared { 0 } else { i / rows * depth * columns }..];
+                let at =
+                    |column: usize| (0..depth).map(|k| row[k] * matrix[k * columns + column]).sum::<f64>();
+                values.extend((0..columns).map(at));
+            }
+            let mut dims = x[0].dims.clone();
+            *dims.last_mut().unwrap() = columns;
+            Tensor { dims, values }
+        }
+        "Softmax" => {
+            let last = x[0].dims.len() - 1;
+            assert_eq!(attribute("axis"), Some(&[last as f64][..]));
+            let row = |row: &[f64]| {
+                let sum: f64 = row.iter().map(|v| v.exp()).sum();
+                row.iter().map(|v| v.exp() / sum).collect::<Vec<f64>>()
+            };
+            let values = x[0].values.chunks_exact(x[0].dims[last]).flat_map(row).collect();
+            Tensor { dims: x[0].dims.clone(), values }
+        }
+        "ReduceMean" => {
+            let mut dims = x[0].dims.clone();
+            assert_eq!(axes(node), [dims.len() - 1]);
+            let d = std::mem::replace(dims.last_mut().unwrap(), 1);
+            let values = x[0].values.chunks_exact(d).map(|row| row.iter().sum::<f64>() / d as f64).collect();
+            Tensor { dims, values }
+        }
+        "Sqrt" => map(&f64::sqrt),
+        "Pow" => broadcast(x[0], x[1], f64::powf),
+        "Erf" => map(&erf),
         other => panic!("{}: unknown operator {other}", node.name),
     }
+}
+
+/// A tensor whose every place is read from a place of `x`, or is 0.
+fn gather(x: &Tensor, dims: Vec<usize>, from: impl Fn(&[usize]) -> Option<Vec<usize>>) -> Tensor {
+    let value = |mut i: usize| {
+        let mut place = vec![0; dims.len()];
+        for axis in (0..dims.len()).rev() {
+            place[axis] = i % dims[axis];
+            i /= dims[axis];
+        }
+        let Some(from) = from(&place) else { return 0.0 };
+        x.values[from.iter().zip(&x.dims).fold(0, |at, (place, size)| at * size + place)]
+    };
+    let values = (0..dims.iter().product()).map(value).collect();
+    Tensor { dims, values }
+}
+
+/// By its Taylor series where that is exact enough, and by its limit beyond.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 5.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..150 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
 }
 
 fn four(x: &Tensor) -> [usize; 4] {

@@ -105,6 +105,27 @@ fn probabilities_are_the_scores_of_the_logits() {
     }
 }
 
+/// What candle runs has a description of its own in ONNX, and so a test of its own: every weight is away from its start.
+#[test]
+fn dinov2_gives_the_logits_features_and_map_of_candle() {
+    let options = mlcls_models::ModelOptions { classes: CLASSES, size: 28, ..Default::default() };
+    let model = mlcls_models::build("dinov2_small", &options).unwrap();
+    let (weights, pixels) = (weights(&model), pixels(&model, 2));
+    let mut plan = InferPlan::with_feature_map(&model.graph, &weights, 2).unwrap();
+    let logits = plan.run(&pixels, 2).unwrap().to_vec();
+    let options = Options { input: InputFormat::ByteNhwc, features: true, ..Options::default() };
+    let bytes = export(&model, &weights, &card(CLASSES), &options).unwrap().encode_to_vec();
+    let file = wire::Model::parse(&bytes);
+    file.assert_in_order("dinov2");
+    let values = interpreter::run(&file, as_input(&model, &pixels, InputFormat::ByteNhwc));
+    assert_near(&values["logits"], &logits, &[2, CLASSES], "logits");
+    assert_near(&values["feature_vector"], plan.features().unwrap(), &[2, 768], "features");
+    let rows = plan.feature_map().unwrap().chunks_exact(4 * 768);
+    let channels_first = |map: &[f32]| (0..4 * 768).map(|i| map[i % 4 * 768 + i / 4]).collect::<Vec<f32>>();
+    let map: Vec<f32> = rows.flat_map(channels_first).collect();
+    assert_near(&values["dinov2"], &map, &[2, 768, 2, 2], "map");
+}
+
 #[test]
 fn the_registered_models_give_the_engines_logits() {
     for (name, size) in [

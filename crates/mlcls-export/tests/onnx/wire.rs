@@ -170,6 +170,7 @@ fn parse_tensor(bytes: &[u8]) -> (String, Tensor) {
         1 => four().map(|b| f64::from(f32::from_le_bytes(b))).collect(),
         2 => raw.iter().map(|&b| f64::from(b)).collect(),
         3 => raw.iter().map(|&b| f64::from(b as i8)).collect(),
+        7 => raw.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
         6 => four().map(|b| f64::from(i32::from_le_bytes(b))).collect(),
         other => panic!("elements of type {other}"),
     };

@@ -39,6 +39,8 @@ fn fill(name: &str, shape: &[usize], out: &mut [f32]) {
         (0.25, 0.05)
     } else if name.ends_with("bias") {
         (0.0, 0.1)
+    } else if name == "pos_embed" {
+        (0.0, 0.5)
     } else if shape.len() == 1 {
         (1.0, 0.3)
     } else {

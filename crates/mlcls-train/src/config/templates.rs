@@ -127,7 +127,8 @@ mod tests {
         for t in templates() {
             let entry = mlcls_models::find(t.model).unwrap();
             assert_eq!(entry.backbone, t.model);
-            assert!(t.text.contains(&format!("\n  lr: {} ", entry.learning_rate)), "{}", t.model);
+            let lr = entry.learning_rate.unwrap();
+            assert!(t.text.contains(&format!("\n  lr: {lr} ")), "{}", t.model);
         }
     }
 

@@ -120,6 +120,7 @@ const SENSITIVITY_IMAGES: usize = 8;
 pub fn run(args: &Args) -> Result<ExitCode> {
     let path = checkpoint_path(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
+    Quantiser::check(&checkpoint.model)?;
     let dataset = args.source.open()?;
     let out = args.out.clone().unwrap_or_else(|| path.with_extension("int8.onnx"));
     let options = EvalOptions { batch_size: args.batch_size.into(), threshold: None };

@@ -87,6 +87,10 @@ pub fn text(
     writeln!(t, "checkpoint:   {}", dir.best().display())?;
     let run = dir.path().display();
     writeln!(t, "next:         mlcls report {run} {}", data.display())?;
+    if find(backbone.name())?.learning_rate.is_none() {
+        writeln!(t, "              mlcls suggest {} FOLDER --out suggestions.csv", dir.best().display())?;
+        return Ok(text);
+    }
     match fine_tuning(printed.head, backbone)? {
         Some(settings) => writeln!(
             t,
