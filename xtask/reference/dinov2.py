@@ -2,7 +2,8 @@
 """Reference values for DINOv2 in crates/mlcls-models: timm's models with weights from a formula, in float64.
 
 usage: dinov2.py OUT_DIR      (OUT_DIR is crates/mlcls-models/tests/fixtures)
-needs: torch, timm, numpy, safetensors (versions are recorded in what it writes)
+       dinov2.py speed ONNX   (images per second of DINOv2-S in PyTorch, and of an exported file in onnxruntime and OpenVINO)
+needs: torch, timm, numpy, safetensors (versions are recorded in what it writes); for `speed` onnxruntime, openvino
 
   dinov2.json                name and shape of every tensor, parameters, multiply-accumulates at 224 pixels
   <model>_<size>.safetensors, metadata: batch, versions
@@ -15,6 +16,7 @@ Also prints by how much the model would differ with what candle-transformers' ow
 import json
 import os
 import sys
+import time
 
 import timm
 import torch
@@ -78,7 +80,34 @@ def structure(name):
     return {"tensors": tensors, "parameters": parameters, "macs": counter.get_total_flops() // 2}
 
 
+def rate(run, batch):
+    run()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return batch / sorted(times)[2]
+
+
+def speed(path, batch=32):
+    import onnxruntime
+    import openvino
+
+    torch.set_num_threads(os.cpu_count())
+    x = torch.randn(batch, 3, 224, 224)
+    net = timm.create_model(MODELS[0], pretrained=False, num_classes=0, img_size=224).eval()
+    with torch.inference_mode():
+        print(f"PyTorch {rate(lambda: net.forward_features(x), batch):.1f} images/s")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    print(f"onnxruntime {rate(lambda: session.run(None, {'image': x.numpy()}), batch):.1f} images/s")
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    print(f"OpenVINO {rate(lambda: compiled(x.numpy()), batch):.1f} images/s")
+
+
 def main():
+    if sys.argv[1] == "speed":
+        return speed(sys.argv[2])
     out = sys.argv[1]
     versions = {"torch": torch.__version__, "timm": timm.__version__}
     with open(os.path.join(out, "dinov2.json"), "w") as f:
