@@ -1,10 +1,5 @@
 //! Writing a network down, node by node.
 
-use std::collections::HashMap;
-
-use candle_core::Tensor;
-
-use crate::candle_part::{BoxedModule, CandleParam, CandlePart};
 use crate::error::{Error, Result};
 use crate::graph::*;
 
@@ -254,8 +249,8 @@ impl GraphBuilder {
         Ok(self.push(name, Op::CosineLinear { scale, weight }, &[x], Shape::new(1, 1, classes)))
     }
 
-    /// A part that candle runs, from the image to a map of `shape`; `params` are its own, and start at random as transformers
-    /// do. See [`CandlePart`] for `build`.
+    /// A part that candle runs, from the image to a map of `shape`; `params` are its own (name, shape, what it is), and
+    /// start at random as transformers do.
     ///
     /// ```
     /// use candle_core::{Module, Result, Tensor};
@@ -286,8 +281,8 @@ impl GraphBuilder {
         name: &str,
         image: NodeId,
         shape: Shape,
-        params: Vec<CandleParam>,
-        build: fn(&HashMap<String, Tensor>, Shape) -> candle_core::Result<BoxedModule>,
+        params: Vec<(String, Vec<usize>, ParamKind)>,
+        build: BuildModule,
         macs: u64,
     ) -> NodeId {
         let start = |kind| match kind {

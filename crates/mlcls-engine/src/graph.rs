@@ -5,7 +5,9 @@
 //! inputs. Parameters and running statistics live in two flat vectors (see [`Weights`](crate::Weights)); a node refers to
 //! its share of them by a [`ParamId`] or [`BufferId`].
 
-use crate::candle_part::CandlePart;
+use std::collections::HashMap;
+
+use candle_core::{Module, Tensor};
 
 /// Index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +105,35 @@ impl Window {
     /// Whether every output pixel reads just its own input pixel, so that rows are used in place.
     pub fn is_point(&self) -> bool {
         *self == Self::POINT
+    }
+}
+
+/// A module of candle that is ready to run.
+pub type BoxedModule = Box<dyn Module + Send + Sync>;
+
+/// Makes a module of candle from its parameters by name, and the shape of an image.
+///
+/// The module takes one normalised image `[1, 3, h, w]` at a time, on several threads at once, to a map `[1, h', w', c]`.
+pub type BuildModule = fn(&HashMap<String, Tensor>, Shape) -> candle_core::Result<BoxedModule>;
+
+/// A module of candle at the beginning of a network, written with [`GraphBuilder::candle`](crate::GraphBuilder::candle).
+///
+/// It runs forward only, so a network that has one can be trained [behind](crate::TrainPlan::behind) it alone. Its parameters are
+/// parameters of the graph, so that they are loaded, saved and counted like all others.
+#[derive(Clone, Debug)]
+pub struct CandlePart {
+    /// What makes it.
+    pub build: BuildModule,
+    /// Its parameters.
+    pub params: Vec<ParamId>,
+    /// Multiply-accumulate operations for one image.
+    pub macs: u64,
+}
+
+/// By parameters and cost: what two functions build cannot be compared.
+impl PartialEq for CandlePart {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.params, self.macs) == (&other.params, other.macs)
     }
 }
 

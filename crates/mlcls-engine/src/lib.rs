@@ -13,7 +13,6 @@ mod arena;
 pub mod bench;
 mod border;
 mod builder;
-mod candle_part;
 mod cut;
 mod error;
 mod graph;
@@ -36,11 +35,10 @@ mod weights;
 
 pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
-pub use candle_part::{BoxedModule, CandleParam, CandlePart};
 pub use error::{Error, Result};
 pub use graph::{
-    Activation, BufferId, BufferSpec, Graph, Init, Node, NodeId, Op, Pads, ParamId, ParamKind, ParamSpec,
-    Shape, Window,
+    Activation, BoxedModule, BufferId, BufferSpec, BuildModule, CandlePart, Graph, Init, Node, NodeId, Op,
+    Pads, ParamId, ParamKind, ParamSpec, Shape, Window,
 };
 pub use infer::{HeadPlan, InferPlan};
 pub use kernels::cosine::unit_rows;

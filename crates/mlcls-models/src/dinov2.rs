@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
 use candle_nn::{Activation, LayerNorm, VarBuilder, layer_norm};
 use candle_transformers::models::vit::{Config, Embeddings, Encoder};
-use mlcls_engine::{BoxedModule, CandleParam, Error, GraphBuilder, NodeId, ParamKind, Result, Shape};
+use mlcls_engine::{BuildModule, Error, GraphBuilder, NodeId, ParamKind, Result, Shape};
 
 use crate::positions::resample_positions;
 
@@ -49,7 +49,7 @@ fn append(
     image: NodeId,
     drop_path: f32,
     size: Size,
-    build: fn(&HashMap<String, Tensor>, Shape) -> CandleResult<BoxedModule>,
+    build: BuildModule,
 ) -> Result<NodeId> {
     let side = b.shape(image).h;
     let refuse = |reason| Err(Error::Graph { node: "patch_embed".to_owned(), reason });
@@ -75,10 +75,10 @@ fn append(
 }
 
 /// timm's tensors in timm's order.
-fn params(size: Size) -> Vec<CandleParam> {
+fn params(size: Size) -> Vec<(String, Vec<usize>, ParamKind)> {
     use ParamKind::{Bias, NormBias, NormWeight, Weight};
     let d = size.dim;
-    let mut all: Vec<CandleParam> = vec![
+    let mut all = vec![
         ("cls_token".to_owned(), vec![1, 1, d], Weight),
         ("pos_embed".to_owned(), vec![1, GRID * GRID + 1, d], Weight),
         ("patch_embed.proj.weight".to_owned(), vec![d, 3, PATCH, PATCH], Weight),

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::eval::load_checkpoint;
-use super::images::images;
+use super::images::Shown;
 
 /// Show where a model looks: saliency maps of images, one for each predicted label.
 ///
@@ -27,12 +27,8 @@ use super::images::images;
 /// whose names are without a label. A file that is no usable image is reported and passed over; the exit code is then 1.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint, or the folder of a run (its best checkpoint).
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
-    /// Image files, folders (with all below them), quoted globs such as 'photos/*.jpg', or - for a list on standard input.
-    #[arg(value_name = "IMAGES", required = true)]
-    images: Vec<String>,
+    #[command(flatten)]
+    shown: Shown,
     /// Folder for the maps.
     #[arg(long, value_name = "FOLDER", default_value = "saliency")]
     out: PathBuf,
@@ -59,12 +55,12 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let checkpoint = load_checkpoint(&args.checkpoint, args.threshold)?;
+    let checkpoint = load_checkpoint(&args.shown.checkpoint, args.threshold)?;
     let Checkpoint { info, model, weights } = &checkpoint;
     let mut explainer = Explainer::new(model, weights, args.method, args.batch_size.into())?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let mut files = Files { args, info, names: Names::default(), stems: Names::default() };
-    let mut paths = images(&args.images)?;
+    let mut paths = args.shown.files()?;
     let (mut maps, mut bad) = (0usize, 0usize);
     loop {
         let batch = paths.by_ref().take(args.batch_size.into()).collect::<Result<Vec<_>>>()?;

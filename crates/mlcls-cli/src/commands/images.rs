@@ -9,6 +9,24 @@ use anyhow::{Context, Result, bail};
 /// Endings of files that are taken from a folder.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
+/// A checkpoint and what it is shown.
+#[derive(clap::Args)]
+pub struct Shown {
+    /// Checkpoint, or the folder of a run or probe (its best checkpoint).
+    #[arg(value_name = "CHECKPOINT")]
+    pub checkpoint: PathBuf,
+    /// Image files, folders (with all below them), quoted globs such as 'photos/*.jpg', or - for a list on standard input.
+    #[arg(value_name = "IMAGES", required = true)]
+    images: Vec<String>,
+}
+
+impl Shown {
+    /// The image files, in the order in which they were named.
+    pub fn files(&self) -> Result<Box<dyn Iterator<Item = Result<PathBuf>>>> {
+        images(&self.images)
+    }
+}
+
 /// The files that `words` name, in their order; folders are walked by name. `-` reads a path per line as they come.
 ///
 /// A word that names nothing is an error now; a file that turns out not to be an image is not known here.

@@ -1,7 +1,6 @@
 //! `mlcls predict`: labels and scores of image files.
 
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,19 +8,15 @@ use mlcls_train::{CheckpointInfo, Prediction, Predictor};
 use serde_json::json;
 
 use super::eval::load_checkpoint;
-use super::images::images;
+use super::images::Shown;
 
 /// Predict the labels of images.
 ///
 /// A file that is no usable image is reported and passed over; the exit code is then 1.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint, or the folder of a run (its best checkpoint).
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
-    /// Image files, folders (with all below them), quoted globs such as 'photos/*.jpg', or - for a list on standard input.
-    #[arg(value_name = "IMAGES", required = true)]
-    images: Vec<String>,
+    #[command(flatten)]
+    shown: Shown,
     /// Score from which a label counts as predicted [default: the checkpoint's]
     #[arg(long, value_name = "SCORE", value_parser = super::score)]
     threshold: Option<f32>,
@@ -35,9 +30,9 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let checkpoint = load_checkpoint(&args.checkpoint, args.threshold)?;
+    let checkpoint = load_checkpoint(&args.shown.checkpoint, args.threshold)?;
     let mut predictor = Predictor::new(&checkpoint, args.batch_size.into())?;
-    let mut paths = images(&args.images)?;
+    let mut paths = args.shown.files()?;
     let mut bad = 0usize;
     loop {
         let batch = paths.by_ref().take(args.batch_size.into()).collect::<Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ use mlcls_train::Checkpoint;
 
 use super::data::{ImageFiles, check_empty};
 use super::eval::checkpoint_path;
-use super::images::images;
+use super::images::Shown;
 use crate::ui::progress::with_bar;
 
 /// Suggest labels for images that have none, the most doubtful first, for a person to look through.
@@ -22,12 +22,8 @@ use crate::ui::progress::with_bar;
 /// nothing from these. Among many images those are chosen that differ from each other.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint, or the folder of a run or probe (its best checkpoint).
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
-    /// Image files, folders (with all below them), quoted globs such as 'photos/*.jpg', or - for a list on standard input.
-    #[arg(value_name = "IMAGES", required = true)]
-    images: Vec<String>,
+    #[command(flatten)]
+    shown: Shown,
     /// A table (suggestions.csv), or a new folder for a data set in Datumaro's form with the images.
     #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
@@ -66,8 +62,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !table {
         check_empty(&args.out)?;
     }
-    let checkpoint = Checkpoint::load(&checkpoint_path(&args.checkpoint)?)?;
-    let paths = images(&args.images)?.collect::<Result<Vec<_>>>()?;
+    let checkpoint = Checkpoint::load(&checkpoint_path(&args.shown.checkpoint)?)?;
+    let paths = args.shown.files()?.collect::<Result<Vec<_>>>()?;
     let seen = with_bar(|progress| see(&checkpoint, &paths, progress))?;
     for problem in &seen.problems {
         writeln!(stderr(), "skipped {problem}")?;

@@ -1,12 +1,13 @@
 //! A part that candle runs, in front of an inference plan.
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::segment::Slot;
-use crate::candle_part::BoxedModule;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, Op, Shape};
+use crate::graph::{BoxedModule, Graph, NodeId, Op, ParamId, Shape};
 use crate::program::Candle;
 use crate::weights::Weights;
 
@@ -31,8 +32,14 @@ impl Front {
         let Op::Candle(part) = &graph.node(node).op else {
             unreachable!("this stage stands for no other node")
         };
+        let tensor = |&id: &ParamId| {
+            let spec = graph.param(id);
+            let values = &weights.params[spec.range()];
+            Ok((spec.name.clone(), Tensor::from_slice(values, &spec.shape[..], &Device::Cpu)?))
+        };
+        let tensors = part.params.iter().map(tensor).collect::<Result<HashMap<_, _>>>()?;
         Ok(Self {
-            module: part.module(graph, weights, node)?,
+            module: (part.build)(&tensors, graph.input_shape())?,
             name: graph.node(node).name.clone(),
             stage: stage.clone(),
             input: graph.input_shape(),
@@ -75,8 +82,6 @@ impl Front {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use candle_core::Module;
 
     use super::*;

@@ -9,6 +9,7 @@ use mlcls_engine::{Activation, Affine, Graph, Node, NodeId, Op, Pads, ParamId, W
 
 use super::builder::{Builder, float, int, ints};
 use super::input::InputFormat;
+use super::params::Params;
 use super::transformer;
 use crate::error::{Error, Result};
 
@@ -20,7 +21,7 @@ pub type Values = Vec<Option<String>>;
 pub struct Lowering<'a> {
     pub graph: &'a Graph,
     pub onnx: Builder,
-    weights: &'a Weights,
+    params: Params<'a>,
     input: InputFormat,
     /// Convolutions that live on only in the batch-norm behind them.
     folded: Vec<bool>,
@@ -32,7 +33,7 @@ impl<'a> Lowering<'a> {
         for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. })) {
             folded[node.inputs[0].0] = true;
         }
-        Self { graph, onnx: Builder::default(), weights, input, folded }
+        Self { graph, onnx: Builder::default(), params: Params { graph, weights }, input, folded }
     }
 
     /// Writes these nodes in turn; their inputs must be among them, or in `values` already.
@@ -67,7 +68,7 @@ impl<'a> Lowering<'a> {
             Op::Input { mean, std } => self.input.append(&mut self.onnx, node.shape, *mean, *std),
             Op::Conv { .. } | Op::Depthwise { .. } => self.conv(node, None, x)?,
             Op::BatchNorm { eps, weight, bias, running_mean, running_var, .. } => {
-                let buffer = |id| &self.weights.buffers[self.graph.buffer(id).range()];
+                let buffer = |id| &self.params.weights.buffers[self.graph.buffer(id).range()];
                 let (mean, variance) = (buffer(*running_mean), buffer(*running_var));
                 let norm = Affine::batch_norm(*eps, self.param(*weight), self.param(*bias), mean, variance);
                 self.conv(self.graph.node(node.inputs[0]), Some(norm), x)?
@@ -103,7 +104,7 @@ impl<'a> Lowering<'a> {
             Op::GlobalAvgPool => self.onnx.op("GlobalAveragePool", &format!("{x}/pool"), [x], vec![]),
             Op::Dropout { .. } => x.to_owned(),
             Op::CosineLinear { scale, weight } => self.cosine(node, *scale, *weight, x),
-            Op::Candle(_) => transformer::append(self, node, self.graph.input_shape().h, x)?,
+            Op::Candle(_) => transformer::append(&mut self.onnx, self.params, node, x)?,
         })
     }
 
@@ -188,26 +189,8 @@ impl<'a> Lowering<'a> {
         self.onnx.op("Clip", name, [x, &*low, &*high], vec![])
     }
 
-    /// Whether there is a parameter of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.graph.params().iter().any(|p| p.name == name)
-    }
-
-    /// A parameter by its name.
-    pub fn named(&self, name: &str) -> Result<&'a [f32]> {
-        let spec = self.graph.params().iter().find(|p| p.name == name);
-        let missing = || Error::operation(name, "the network has no parameter of this name");
-        spec.map(|p| &self.weights.params[p.range()]).ok_or_else(missing)
-    }
-
-    /// A parameter as it is, by its name.
-    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
-        let values = self.named(name)?;
-        Ok(self.onnx.tensor(name, shape, || values.to_vec()))
-    }
-
     fn param(&self, id: ParamId) -> &'a [f32] {
-        &self.weights.params[self.graph.param(id).range()]
+        self.params.get(id)
     }
 
     /// A parameter as it is, under its own name.

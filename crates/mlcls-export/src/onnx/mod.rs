@@ -10,6 +10,7 @@ mod card;
 pub mod check;
 mod input;
 mod lower;
+mod params;
 pub mod proto;
 mod saliency;
 mod transformer;

@@ -50,6 +50,14 @@ pub enum ConfigError {
     /// A model that is not known.
     #[error(transparent)]
     Model(#[from] mlcls_models::Error),
+    /// A model that is not trained.
+    #[error(
+        "{model} stays frozen, so it has no recipe; train a head on it with: mlcls probe DATA --backbone {model}"
+    )]
+    Frozen {
+        /// Our name of it.
+        model: &'static str,
+    },
     /// A recipe or a model without a template.
     #[error("there is no {what} `{found}`{}; known: {}", hint(nearest.as_deref()), known.join(", "))]
     UnknownTemplate {

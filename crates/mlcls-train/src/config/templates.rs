@@ -40,7 +40,7 @@ pub fn templates() -> &'static [Template] {
 /// The template of one recipe and model.
 ///
 /// # Errors
-/// [`ConfigError::UnknownTemplate`] with the nearest name.
+/// [`ConfigError::UnknownTemplate`] with the nearest name; [`ConfigError::Frozen`] for a backbone that is not trained.
 ///
 /// ```
 /// let template = mlcls_train::template("plateau", "efficientnet_b0")?;
@@ -60,6 +60,9 @@ pub fn template(recipe: &str, model: &str) -> Result<&'static Template, ConfigEr
     };
     if !all.iter().any(|t| t.recipe == recipe) {
         return unknown("recipe", recipe, all.iter().map(|t| t.recipe).collect());
+    }
+    if let Some(entry) = mlcls_models::find(model).ok().filter(|entry| entry.learning_rate.is_none()) {
+        return Err(ConfigError::Frozen { model: entry.name });
     }
     match all.iter().find(|t| t.recipe == recipe && t.model == model) {
         Some(template) => Ok(template),
