@@ -55,12 +55,8 @@ fn a_probe_is_a_checkpoint_like_any_other_and_its_features_are_kept() {
 fn a_foundation_backbone_is_probed_and_used_but_not_trained() {
     let folder = tempfile::tempdir().unwrap();
     let (data, run) = (demo().data(), folder.path().join("run").display().to_string());
-    let probe = |cache: &[&str]| {
-        let fixed =
-            ["probe", &data, "--backbone", "dinov2_small", "--pretrained", "none", "--image-size", "28"];
-        mlcls(fixed.iter().chain(&["--out", &run]).chain(cache)).ok().stdout
-    };
-    let text = probe(&["--no-cache"]);
+    let fixed = ["probe", &data, "--backbone", "dinov2_small", "--pretrained", "none", "--image-size", "28"];
+    let text = mlcls(fixed.iter().chain(&["--no-cache", "--out", &run])).ok().stdout;
     assert!(text.starts_with("vit_small_patch14_dinov2, random weights\n768 features"), "{text}");
     assert!(text.contains("mlcls suggest") && !text.contains("mlcls train"), "{text}");
 
@@ -70,9 +66,17 @@ fn a_foundation_backbone_is_probed_and_used_but_not_trained() {
     assert_eq!(evaluated["report"], probed["evaluation"]["report"], "from features and from images");
     let maps = folder.path().join("maps").display().to_string();
     mlcls(["explain", &run, &demo().image(0), "--out", &maps]).ok();
-    mlcls(["thresholds", &run, &data]).ok();
-    let predicted = mlcls(["predict", &run, &demo().image(0)]).ok().stdout;
-    assert!(predicted.contains("000"), "{predicted}");
+    for command in ["thresholds", "report"] {
+        mlcls([command, &run, &data]).ok();
+    }
+    mlcls(["export", &run]).ok();
+    assert!(folder.path().join("run/checkpoints/best.onnx").exists());
+    let image = demo().image(0);
+    let predicted = mlcls(["predict", &run, &image]).ok().stdout;
+    assert!(predicted.starts_with(&format!("{image}  ")), "{predicted}");
+    let table = folder.path().join("new.csv").display().to_string();
+    let suggested = mlcls(["suggest", &run, &image, "--out", &table]).ok().stdout;
+    assert!(suggested.contains("1 of 1 images"), "{suggested}");
 
     let refused = mlcls(["train", &data, "--model", "dinov2_small"]);
     assert_eq!(refused.code, Some(1));

@@ -22,6 +22,7 @@ import timm
 import torch
 from models import CLASSES, IMAGENET, Cosine, formula, image, sketch
 from safetensors.torch import save_file
+from timm_model import patch_map
 from torch.utils.flop_counter import FlopCounterMode
 
 MODELS = ["vit_small_patch14_dinov2", "vit_base_patch14_dinov2"]
@@ -39,9 +40,7 @@ class Net(torch.nn.Module):
         self.backbone.set_input_size((size, size))  # resamples positions as loading a checkpoint does
 
     def forward(self, x):
-        tokens = self.backbone.forward_features(x)
-        patches = tokens[:, 1:]
-        map = torch.cat([tokens[:, :1].expand_as(patches), patches], dim=2)
+        map = patch_map(self.backbone.forward_features(x))
         features = map.mean(1)
         return map, features, self.head(features)
 

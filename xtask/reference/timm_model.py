@@ -18,6 +18,12 @@ def head(x, weights, scale=7.0):
     return scale * F.linear(F.normalize(x), F.normalize(w["weight"])).clamp(-1, 1)
 
 
+def patch_map(tokens):
+    """DINOv2's map [n, places, 2 d] of its tokens: at each patch the class token, then its own."""
+    patches = tokens[:, 1:]
+    return torch.cat([tokens[:, :1].expand_as(patches), patches], dim=2)
+
+
 def feature_maps(name, weights, pixels):
     """The backbone's last maps [n, c, h, w] of uint8 images [n, h, w, 3]; `name` is timm's."""
     backbone = timm.create_model(name, num_classes=0)
@@ -31,10 +37,10 @@ def feature_maps(name, weights, pixels):
     images = torch.from_numpy(pixels).double() / 255
     images = ((images - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
     with torch.no_grad():
-        if "dinov2" in name:  # at each patch the class token, then its own
+        if "dinov2" in name:
             backbone.set_input_size(images.shape[2:])
             tokens = backbone.forward_features(images)
-            maps = torch.cat([tokens[:, :1].expand_as(tokens[:, 1:]), tokens[:, 1:]], dim=2)
+            maps = patch_map(tokens)
             side = backbone.patch_embed.grid_size[0]
             return maps.transpose(1, 2).reshape(len(maps), -1, side, side)
         return backbone.forward_features(images)

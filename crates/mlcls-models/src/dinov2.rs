@@ -21,18 +21,20 @@ use crate::positions::resample_positions;
 const PATCH: usize = 14;
 /// Patches along a side of the images of training, which positions were learnt for.
 const GRID: usize = 37;
-const EPS: f64 = 1e-6;
+/// Added to the variance by every layer normalisation of DINOv2.
+pub const DINOV2_EPS: f64 = 1e-6;
+/// Numbers of an attention head in every size of DINOv2.
+pub const DINOV2_HEAD: usize = 64;
 
-/// Depth, width and heads.
+/// Depth and width.
 #[derive(Clone, Copy)]
 struct Size {
     depth: usize,
     dim: usize,
-    heads: usize,
 }
 
-const SMALL: Size = Size { depth: 12, dim: 384, heads: 6 };
-const BASE: Size = Size { depth: 12, dim: 768, heads: 12 };
+const SMALL: Size = Size { depth: 12, dim: 384 };
+const BASE: Size = Size { depth: 12, dim: 768 };
 
 /// From the image to a map `[side / 14, side / 14, 768]`.
 pub(crate) fn small(b: &mut GraphBuilder, image: NodeId, drop_path: f32) -> Result<NodeId> {
@@ -65,7 +67,7 @@ fn append(
             "drop_path {drop_path} is for training, and this backbone is frozen; expected 0"
         ));
     }
-    let Size { depth, dim, .. } = size;
+    let Size { depth, dim } = size;
     let grid = side / PATCH;
     let (patches, tokens) = ((grid * grid) as u64, (grid * grid + 1) as u64);
     let width = dim as u64;
@@ -121,10 +123,10 @@ impl Dinov2 {
         let config = Config {
             hidden_size: size.dim,
             num_hidden_layers: size.depth,
-            num_attention_heads: size.heads,
+            num_attention_heads: size.dim / DINOV2_HEAD,
             intermediate_size: 4 * size.dim,
             hidden_act: Activation::Gelu, // by the error function
-            layer_norm_eps: EPS,
+            layer_norm_eps: DINOV2_EPS,
             image_size: image.h,
             patch_size: PATCH,
             num_channels: 3,
@@ -134,7 +136,7 @@ impl Dinov2 {
         Ok(Self {
             embeddings: Embeddings::new(&config, false, vb.pp("embeddings"))?,
             encoder: Encoder::new(&config, vb.pp("encoder"))?,
-            norm: layer_norm(size.dim, EPS, vb.pp("norm"))?,
+            norm: layer_norm(size.dim, DINOV2_EPS, vb.pp("norm"))?,
             grid,
         })
     }

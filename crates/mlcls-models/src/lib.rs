@@ -37,6 +37,7 @@ mod registry;
 mod templates;
 mod weights;
 
+pub use dinov2::{DINOV2_EPS, DINOV2_HEAD};
 pub use error::{Error, Mismatch, Result};
 pub use head::{COSINE_SCALE, Head};
 pub use model::{Model, ModelOptions, build};

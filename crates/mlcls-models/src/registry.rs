@@ -57,7 +57,7 @@ pub struct Entry {
     pub category: Category,
     /// Whether it is the default model.
     pub default: bool,
-    /// Base learning rate of its recipes; `None` for a backbone that stays frozen, as it runs forward only: heads are trained on it.
+    /// Base learning rate of its recipes; `None` where the backbone stays frozen.
     pub learning_rate: Option<f64>,
     /// Default head.
     pub head: Head,
@@ -156,6 +156,13 @@ pub(crate) static ENTRIES: [Entry; 6] = [
         build: dinov2::base,
     },
 ];
+
+impl Entry {
+    /// Whether its backbone stays frozen: it runs forward only, and heads are trained on it.
+    pub fn is_frozen(&self) -> bool {
+        self.learning_rate.is_none()
+    }
+}
 
 const fn tag(tag: &'static str, normalization: Normalization, trained_on: &'static str) -> WeightTag {
     WeightTag { tag, normalization, trained_on }

@@ -6,14 +6,17 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::segment::Slot;
+use crate::border::Padded;
 use crate::error::{Error, Result};
-use crate::graph::{BoxedModule, Graph, NodeId, Op, ParamId, Shape};
+use crate::graph::{BoxedModule, Graph, NodeId, Op, ParamId, Shape, Window};
+use crate::kernels::simd::Isa;
 use crate::program::Candle;
 use crate::weights::Weights;
 
 /// The module with what goes in and what comes out.
 pub struct Front {
     module: BoxedModule,
+    isa: Isa,
     name: String,
     stage: Candle,
     input: Shape,
@@ -28,7 +31,7 @@ impl std::fmt::Debug for Front {
 
 impl Front {
     /// Builds the module of a node.
-    pub fn new(graph: &Graph, weights: &Weights, stage: &Candle, node: NodeId) -> Result<Self> {
+    pub fn new(graph: &Graph, weights: &Weights, isa: Isa, stage: &Candle, node: NodeId) -> Result<Self> {
         let Op::Candle(part) = &graph.node(node).op else {
             unreachable!("this stage stands for no other node")
         };
@@ -40,6 +43,7 @@ impl Front {
         let tensors = part.params.iter().map(tensor).collect::<Result<HashMap<_, _>>>()?;
         Ok(Self {
             module: (part.build)(&tensors, graph.input_shape())?,
+            isa,
             name: graph.node(node).name.clone(),
             stage: stage.clone(),
             input: graph.input_shape(),
@@ -63,13 +67,11 @@ impl Front {
 
     fn one(&self, pixels: &[u8], map: &mut [f32]) -> Result<()> {
         let Shape { h, w, c } = self.input;
-        let (mean, std) = (self.stage.mean, self.stage.std);
-        let value = |channel: usize, i: usize| {
-            (f32::from(pixels[i * c + channel]) / 255.0 - mean[channel]) / std[channel]
-        };
-        let planes = (0..c).flat_map(|channel| (0..h * w).map(move |i| value(channel, i)));
-        let image = Tensor::from_vec(planes.collect(), (1, c, h, w), &Device::Cpu)?;
-        let found = self.module.forward(&image)?;
+        let borderless = Padded::new(self.input, self.input, Window::POINT);
+        let mut normalised = vec![0.0; borderless.len()];
+        borderless.fill_pixels(self.isa, pixels, &self.stage.mean, &self.stage.std, &mut normalised);
+        let image = Tensor::from_vec(normalised, (1, h, w, c), &Device::Cpu)?;
+        let found = self.module.forward(&image.permute((0, 3, 1, 2))?.contiguous()?)?;
         let expected = [1, self.output.h, self.output.w, self.output.c];
         if found.dims() != expected {
             let reason = format!("the module gave {:?}, expected {expected:?}", found.dims());

@@ -140,7 +140,7 @@ impl InferPlan {
         }
         let mut front = None;
         if let (0, Some(Stage::Candle(candle))) = (stages.start, program.stages.first()) {
-            front = Some(Front::new(graph, weights, candle, program.origins[0])?);
+            front = Some(Front::new(graph, weights, isa, candle, program.origins[0])?);
             stages.start = 1;
         }
         let mut profile = profile::stages(graph, &program);

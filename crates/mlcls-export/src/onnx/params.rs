@@ -19,7 +19,7 @@ impl<'a> Params<'a> {
 
     /// Whether there is one of this name.
     pub fn has(self, name: &str) -> bool {
-        self.graph.params().iter().any(|p| p.name == name)
+        self.named(name).is_ok()
     }
 
     /// The one of this name.

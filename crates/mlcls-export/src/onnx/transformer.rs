@@ -5,15 +5,11 @@
 //! exporter writes them and as runtimes know them.
 
 use mlcls_engine::Node;
-use mlcls_models::resample_positions;
+use mlcls_models::{DINOV2_EPS, DINOV2_HEAD as HEAD, resample_positions};
 
 use super::builder::{Builder, int, ints};
 use super::params::Params;
 use crate::error::{Error, Result};
-
-/// Width of a head in every size of DINOv2.
-const HEAD: usize = 64;
-const EPS: f32 = 1e-6;
 
 /// Writes the backbone behind the normalised image `x`; returns its map `[n, 2 d, h, w]`.
 pub fn append(onnx: &mut Builder, params: Params<'_>, node: &Node, x: &str) -> Result<String> {
@@ -154,7 +150,7 @@ impl Writer<'_, '_> {
         let bias = self.weight(&format!("{name}.bias"), &[d])?;
         let part = |what: &str| format!("{name}/{what}");
         let onnx = &mut *self.onnx;
-        let (two, eps) = (onnx.scalar(2.0), onnx.scalar(EPS));
+        let (two, eps) = (onnx.scalar(2.0), onnx.scalar(DINOV2_EPS as f32));
         let last = || vec![ints("axes", [2]), int("keepdims", 1)];
         let mean = onnx.op("ReduceMean", &part("mean"), [x], last());
         let centred = onnx.op("Sub", &part("centred"), [x, &*mean], vec![]);

@@ -61,7 +61,7 @@ pub fn template(recipe: &str, model: &str) -> Result<&'static Template, ConfigEr
     if !all.iter().any(|t| t.recipe == recipe) {
         return unknown("recipe", recipe, all.iter().map(|t| t.recipe).collect());
     }
-    if let Some(entry) = mlcls_models::find(model).ok().filter(|entry| entry.learning_rate.is_none()) {
+    if let Some(entry) = mlcls_models::find(model).ok().filter(|entry| entry.is_frozen()) {
         return Err(ConfigError::Frozen { model: entry.name });
     }
     match all.iter().find(|t| t.recipe == recipe && t.model == model) {

@@ -86,12 +86,16 @@ pub fn text(
     )?;
     writeln!(t, "checkpoint:   {}", dir.best().display())?;
     let run = dir.path().display();
-    writeln!(t, "next:         mlcls report {run} {}", data.display())?;
-    if find(backbone.name())?.learning_rate.is_none() {
-        writeln!(t, "              mlcls suggest {} FOLDER --out suggestions.csv", dir.best().display())?;
-        return Ok(text);
-    }
+    // What `mlcls report` takes where no split is named.
+    let split = match printed.evaluation.split() {
+        "test" => String::new(),
+        other => format!(" --split {other}"),
+    };
+    writeln!(t, "next:         mlcls report {run} {}{split}", data.display())?;
     match fine_tuning(printed.head, backbone)? {
+        _ if find(backbone.name())?.is_frozen() => {
+            writeln!(t, "              mlcls suggest {run} FOLDER --out suggestions.csv")?;
+        }
         Some(settings) => writeln!(
             t,
             "              mlcls train {} --model {} --pretrained {}{settings}",
