@@ -46,6 +46,13 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// An NVIDIA GPU, its driver or its compiler is missing or fails.
+    #[cfg(feature = "cuda")]
+    #[error("CUDA: {reason}")]
+    Cuda {
+        /// What was found, what was expected, and what to do next.
+        reason: String,
+    },
     /// A part of the network that candle runs cannot be made or fails.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -13,6 +13,8 @@ mod arena;
 pub mod bench;
 mod border;
 mod builder;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod cut;
 mod error;
 mod graph;
@@ -21,6 +23,7 @@ mod kernels;
 mod memory;
 mod op;
 mod parallel;
+mod precision;
 mod profile;
 mod program;
 #[cfg(test)]
@@ -35,6 +38,8 @@ mod weights;
 
 pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
+#[cfg(feature = "cuda")]
+pub use cuda::{CudaDevice, CudaInferPlan, CudaTrainPlan, GpuInfo, gpus};
 pub use error::{Error, Result};
 pub use graph::{
     Activation, BoxedModule, BufferId, BufferSpec, BuildModule, CandlePart, Graph, Init, Node, NodeId, Op,
@@ -44,6 +49,7 @@ pub use infer::{HeadPlan, InferPlan};
 pub use kernels::cosine::unit_rows;
 pub use memory::resident_bytes;
 pub use op::{InferModule, TrainOp};
+pub use precision::Precision;
 pub use profile::{Profile, StageProfile, Work};
 pub use roofline::Roofline;
 pub use train::{ArenaKind, ArenaMap, ArenaPiece, TrainPlan};

@@ -274,6 +274,13 @@ impl Program {
         }
     }
 
+    /// Time at which a value's gradient is first written, where stage `i` of `n` runs forward at time `i` and backward at
+    /// `2 n - 1 - i`. That of the output comes from outside, before the first backward stage.
+    pub fn first_gradient(&self, id: ValueId) -> usize {
+        let stages = self.stages.len();
+        self.values[id].consumers.last().map_or(stages, |s| 2 * stages - 1 - s)
+    }
+
     fn value(&mut self, shape: Shape) -> ValueId {
         self.values.push(Value {
             shape,

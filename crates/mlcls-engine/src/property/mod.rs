@@ -1,6 +1,6 @@
 //! A law of both kinds of plan: whatever the net, they compute what its nodes compute one by one.
 
-mod nets;
+pub mod nets;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -13,7 +13,7 @@ use crate::train::truth::Truth;
 use nets::{Net, net};
 
 /// The same nets in every run: single precision has no bound that holds for all of them.
-fn config(cases: u32) -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
@@ -56,7 +56,7 @@ proptest! {
 
 /// Whether single precision can follow: no batch-norm divides by next to nothing, no value lies on a corner of its
 /// activation, where rounding decides the derivative, and no feature vector is next to nothing.
-fn well_conditioned(graph: &Graph, run: &Run) -> bool {
+pub fn well_conditioned(graph: &Graph, run: &Run) -> bool {
     graph.nodes().iter().all(|node| {
         let Some(input) = node.inputs.first().map(|i| &run.nodes[i.0]) else { return true };
         let off = |corners: &[f64]| {

@@ -6,7 +6,7 @@ use crate::kernels::gemm::packed_len;
 use crate::kernels::rows::GATED_SUMS;
 use crate::kernels::simd::Isa;
 use crate::parallel::part_count;
-use crate::program::{Program, Source, Stage, ValueId};
+use crate::program::{Program, Source, Stage};
 
 /// Vectors of one batch-norm, each `stride` elements after the one before.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ impl Places {
             let len = v.shape.len() * n;
             let producer_back = 2 * stages - 1 - v.producer;
             wishes.push(Wish { len, from: v.producer, to: producer_back });
-            wishes.push(Wish { len, from: Self::first_gradient(program, id), to: producer_back });
+            wishes.push(Wish { len, from: program.first_gradient(id), to: producer_back });
         }
         let (offsets, shared) = place(&wishes);
         let mut taken = [0; ArenaKind::ALL.len()];
@@ -217,13 +217,6 @@ impl Places {
             shared,
             taken,
         }
-    }
-
-    /// Time at which a value's gradient is first written.
-    fn first_gradient(program: &Program, id: ValueId) -> usize {
-        let stages = program.stages.len();
-        // The output's gradient comes from outside, before the first backward stage.
-        program.values[id].consumers.last().map_or(stages, |s| 2 * stages - 1 - s)
     }
 }
 

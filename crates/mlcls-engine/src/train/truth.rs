@@ -18,11 +18,28 @@ pub struct Truth<'a> {
 }
 
 /// What a plan makes of it.
-struct Outcome {
-    isa: Isa,
-    logits: Vec<f32>,
-    buffers: Vec<f32>,
-    grads: Vec<f32>,
+pub struct Outcome {
+    /// The plan, for messages.
+    pub who: String,
+    pub logits: Vec<f32>,
+    pub buffers: Vec<f32>,
+    pub grads: Vec<f32>,
+}
+
+/// A plan's forward pass, as [`TrainPlan::forward`], and its backward pass.
+pub trait Steps {
+    fn forward(&mut self, params: &[f32], buffers: &mut [f32], pixels: &[u8], n: usize) -> Vec<f32>;
+    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]);
+}
+
+impl Steps for TrainPlan {
+    fn forward(&mut self, params: &[f32], buffers: &mut [f32], pixels: &[u8], n: usize) -> Vec<f32> {
+        self.forward(params, buffers, pixels, n, 0).unwrap().to_vec()
+    }
+
+    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) {
+        self.backward(params, dlogits, grads).unwrap();
+    }
 }
 
 impl<'a> Truth<'a> {
@@ -36,10 +53,18 @@ impl<'a> Truth<'a> {
         Self { graph, n, weights, params, pixels, dlogits, run }
     }
 
-    /// Panics where a plan differs.
+    /// Panics where a plan on any of this processor's instruction sets differs.
     pub fn check(&self) {
-        let outcomes: Vec<Outcome> = Isa::available().into_iter().map(|isa| self.step(isa)).collect();
-        for outcome in &outcomes {
+        let on = |isa| {
+            let mut plan = TrainPlan::with_isa(self.graph, self.most(), isa).unwrap();
+            self.step(&mut plan, format!("{isa:?}"))
+        };
+        self.check_all(&Isa::available().into_iter().map(on).collect::<Vec<_>>());
+    }
+
+    /// Panics where one of them differs.
+    pub fn check_all(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
             self.check_values(outcome);
         }
         // A difference by pixels, weights or channels that one of the two parts of a direction does not see, the other does.
@@ -52,43 +77,47 @@ impl<'a> Truth<'a> {
                 .map(|(g, w)| f64::from(*g) / own_length + f64::from(*w) / wave_length)
                 .collect();
             let slope = self.slope(spec.offset, &direction);
-            for Outcome { isa, grads, .. } in &outcomes {
+            for Outcome { who, grads, .. } in outcomes {
                 let got: f64 =
                     grads[spec.range()].iter().zip(&direction).map(|(g, v)| f64::from(*g) * v).sum();
                 // A shift in front of a batch-norm has no gradient: what is left of it is rounding.
                 let bound = 3e-5 * own_length + 3e-6 * total;
-                let what = format_args!("{isa:?} {} along its direction", spec.name);
+                let what = format_args!("{who} {} along its direction", spec.name);
                 assert!((got - slope).abs() < bound, "{what}: {got}, expected {slope} within {bound:e}");
             }
         }
     }
 
+    /// Images that the plan must have room for.
+    pub fn most(&self) -> usize {
+        self.n + 2
+    }
+
     /// Forward and backward in a plan larger than the batch, with memory full of other numbers from a step before.
-    fn step(&self, isa: Isa) -> Outcome {
+    pub fn step(&self, plan: &mut impl Steps, who: String) -> Outcome {
         let Weights { params, mut buffers } = self.weights.clone();
-        let more = self.n + 2;
-        let mut plan = TrainPlan::with_isa(self.graph, more, isa).unwrap();
+        let more = self.most();
         let mut grads = vec![f32::NAN; params.len()];
         let mut spoilt = buffers.clone();
         let other = random_pixels(self.graph, more, 77);
-        let len = plan.forward(&params, &mut spoilt, &other, more, 0).unwrap().len();
-        plan.backward(&params, &vec![1.0; len], &mut grads).unwrap();
+        let len = plan.forward(&params, &mut spoilt, &other, more).len();
+        plan.backward(&params, &vec![1.0; len], &mut grads);
         grads.fill(f32::NAN);
-        let logits = plan.forward(&params, &mut buffers, &self.pixels, self.n, 0).unwrap().to_vec();
-        plan.backward(&params, &self.dlogits, &mut grads).unwrap();
-        Outcome { isa, logits, buffers, grads }
+        let logits = plan.forward(&params, &mut buffers, &self.pixels, self.n);
+        plan.backward(&params, &self.dlogits, &mut grads);
+        Outcome { who, logits, buffers, grads }
     }
 
     fn check_values(&self, outcome: &Outcome) {
-        let isa = outcome.isa;
+        let who = &outcome.who;
         let truth = self.run.nodes[self.graph.output().0].concat();
         let largest = truth.iter().fold(1.0f64, |m, z| m.max(z.abs()));
         for (i, (a, b)) in outcome.logits.iter().zip(&truth).enumerate() {
-            assert!((f64::from(*a) - b).abs() < 3e-5 * largest, "{isa:?} logit {i}: {a}, expected {b}");
+            assert!((f64::from(*a) - b).abs() < 3e-5 * largest, "{who} logit {i}: {a}, expected {b}");
         }
         for (i, (a, b)) in outcome.buffers.iter().zip(&self.run.buffers).enumerate() {
             let bound = 1e-4 * b.abs().max(1.0);
-            assert!((f64::from(*a) - b).abs() < bound, "{isa:?} buffer {i}: {a}, expected {b}");
+            assert!((f64::from(*a) - b).abs() < bound, "{who} buffer {i}: {a}, expected {b}");
         }
     }
 

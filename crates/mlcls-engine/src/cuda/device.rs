@@ -1,0 +1,47 @@
+//! What a plan needs of the machine that it runs on: memory, copies, and launches of kernels in their order.
+
+use std::fmt::Debug;
+
+use crate::error::Result;
+
+/// The address of something in a device's memory.
+pub type Address = u64;
+
+/// One kernel at work. All that changes from step to step lies in the device's memory, so that a launch stays as it is.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Blocks in x, y and z.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// The kernel's one argument, a structure of C, in words of 8 bytes.
+    pub args: Vec<u64>,
+}
+
+/// Names a sequence of launches that a device has made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapeId(pub usize);
+
+/// A device with the kernels of one precision loaded. Everything happens in the order in which it was asked for.
+pub trait Device: Debug + Send {
+    /// A block of memory, at an address that is a multiple of 256; it is freed with the device.
+    fn alloc(&mut self, bytes: usize) -> Result<Address>;
+
+    /// Copies `from` to `to`.
+    fn upload(&mut self, to: Address, from: &[u8]) -> Result<()>;
+
+    /// Waits for all that was asked for, and copies what lies at `from`.
+    fn download(&mut self, from: Address, to: &mut [u8]) -> Result<()>;
+
+    /// Makes a sequence of launches ready to be run many times.
+    fn record(&mut self, launches: Vec<Launch>) -> Result<TapeId>;
+
+    /// Runs a sequence.
+    fn run(&mut self, tape: TapeId) -> Result<()>;
+
+    /// Runs a sequence launch by launch, and gives the name and the milliseconds of each. Launches of a few microseconds look slower
+    /// than they are in [`run`](Self::run), which does not wait for the processor.
+    fn times(&mut self, tape: TapeId) -> Result<Vec<(&'static str, f32)>>;
+}

@@ -1,0 +1,142 @@
+//! A device of this machine's processor, for tests: the kernels' own source, compiled by its C++ compiler behind
+//! `emulate.h`. Memory starts as NaN, so that nothing unwritten can be read unseen.
+
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use super::device::{Address, Device, Launch, TapeId};
+use super::source::EMULATED;
+use crate::error::Result;
+use crate::precision::Precision;
+
+/// The kernels of one precision.
+struct Library(usize);
+
+/// A kernel: its structure and that one's size, the grid, and the threads of a block; 0 if these are what it takes.
+type Kernel = unsafe extern "C" fn(*const c_void, usize, *const u32, u32) -> i32;
+
+/// Blocks run in memory that is shared by all launches.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn library(precision: Precision) -> Option<&'static Library> {
+    static LIBRARIES: [OnceLock<Option<Library>>; 4] = [const { OnceLock::new() }; 4];
+    LIBRARIES[precision.code() as usize].get_or_init(|| compile(precision)).as_ref()
+}
+
+/// `None`, with a line printed, where there is no C++ compiler.
+fn compile(precision: Precision) -> Option<Library> {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("kernels.cpp"), folder.path().join("kernels.so"));
+    std::fs::write(&source, format!("#define PRECISION {}\n{EMULATED}", precision.code())).unwrap();
+    let mut compiler = Command::new("c++");
+    compiler.args([
+        "-O2",
+        "-std=c++17",
+        "-shared",
+        "-fPIC",
+        "-Wall",
+        "-Wno-unknown-pragmas",
+        "-Wno-sign-compare",
+    ]);
+    match compiler.arg(&source).arg("-o").arg(&library).output() {
+        Err(e) => {
+            println!("skipped: CUDA kernels, as there is no C++ compiler to emulate them with ({e})");
+            None
+        }
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Some(open(&library))
+        }
+    }
+}
+
+fn open(library: &Path) -> Library {
+    let path = CString::new(library.to_str().unwrap()).unwrap();
+    // SAFETY: a library that was just made and that runs nothing when it is loaded.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    assert!(!handle.is_null(), "{} cannot be loaded", library.display());
+    Library(handle as usize)
+}
+
+impl Library {
+    fn symbol(&self, name: &str) -> *mut c_void {
+        let name = CString::new(name).unwrap();
+        // SAFETY: an open library and a name.
+        let symbol = unsafe { libc::dlsym(self.0 as *mut c_void, name.as_ptr()) };
+        assert!(!symbol.is_null(), "no kernel {name:?}");
+        symbol
+    }
+}
+
+/// The device.
+#[derive(Debug)]
+pub struct Emulator {
+    precision: Precision,
+    backwards: bool,
+    memory: Vec<Vec<u128>>,
+    tapes: Vec<Vec<Launch>>,
+}
+
+impl Emulator {
+    /// A device whose blocks run their threads in order, or `backwards`: results that depend on it lack a barrier.
+    pub fn open(precision: Precision, backwards: bool) -> Option<Box<dyn Device>> {
+        library(precision)?;
+        Some(Box::new(Self { precision, backwards, memory: vec![], tapes: vec![] }))
+    }
+
+    fn launch(&self, launch: &Launch) {
+        let library = library(self.precision).unwrap();
+        // SAFETY: every kernel has this type.
+        let kernel = unsafe { std::mem::transmute::<*mut c_void, Kernel>(library.symbol(launch.kernel)) };
+        // SAFETY: the structure lives through the call; its addresses are of this device's memory.
+        let code = unsafe {
+            kernel(launch.args.as_ptr().cast(), 8 * launch.args.len(), launch.grid.as_ptr(), launch.threads)
+        };
+        assert_eq!(code, 0, "{launch:?}");
+    }
+}
+
+impl Device for Emulator {
+    fn alloc(&mut self, bytes: usize) -> Result<Address> {
+        // A fence of 256 bytes on both sides.
+        let block = vec![u128::MAX; bytes.div_ceil(16) + 48];
+        let at = (block.as_ptr() as Address).next_multiple_of(256) + 256;
+        self.memory.push(block);
+        Ok(at)
+    }
+
+    fn upload(&mut self, to: Address, from: &[u8]) -> Result<()> {
+        // SAFETY: plans write where they took memory.
+        unsafe { (to as *mut u8).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    fn download(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
+        // SAFETY: plans read where they took memory.
+        unsafe { to.as_mut_ptr().copy_from_nonoverlapping(from as *const u8, to.len()) };
+        Ok(())
+    }
+
+    fn record(&mut self, launches: Vec<Launch>) -> Result<TapeId> {
+        self.tapes.push(launches);
+        Ok(TapeId(self.tapes.len() - 1))
+    }
+
+    fn run(&mut self, tape: TapeId) -> Result<()> {
+        let _turn: MutexGuard<()> = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let order = library(self.precision).unwrap().symbol("emulate_backwards");
+        // SAFETY: the function's type in emulate.h.
+        unsafe {
+            std::mem::transmute::<*mut c_void, unsafe extern "C" fn(i32)>(order)(i32::from(self.backwards))
+        };
+        self.tapes[tape.0].iter().for_each(|launch| self.launch(launch));
+        Ok(())
+    }
+
+    fn times(&mut self, tape: TapeId) -> Result<Vec<(&'static str, f32)>> {
+        self.run(tape)?;
+        Ok(self.tapes[tape.0].iter().map(|launch| (launch.kernel, 1.0)).collect())
+    }
+}

@@ -1,0 +1,280 @@
+//! The forward pass: packed weights, then every stage in order, each followed by the batch-norm behind it.
+
+use super::args::{self, int};
+use super::places::Mode;
+use super::places::{NormVector, StagePlace};
+use super::tape::{THREADS, Tape};
+use crate::program::*;
+
+/// Columns of a tile of a product.
+pub const TILE_COLUMNS: usize = 64;
+/// Blocks that keep a large GPU busy; with fewer, products take smaller tiles and sums are split further.
+const BLOCKS: usize = 264;
+/// Channels of a block that has them side by side.
+pub const LANES: usize = 32;
+
+/// Brings every weight into the form that its kernels read; for inference, the running statistics too.
+pub fn prepare(tape: &mut Tape) {
+    for (index, stage) in tape.program.stages.iter().enumerate() {
+        let (Stage::Conv(conv), StagePlace::Packed { forward, backward }) =
+            (stage, tape.places.stages[index])
+        else {
+            continue;
+        };
+        let args = args::Pack {
+            weight: tape.param(conv.weight.start),
+            forward: tape.at(forward),
+            backward: if backward == 0 { 0 } else { tape.at(backward) },
+            out: int(conv.output.c),
+            inputs: int(conv.input.c),
+            taps: int(conv.window.kernel * conv.window.kernel),
+            pad: 0,
+        };
+        tape.launch_over("conv_pack", conv.weight.len(), &args);
+    }
+    if tape.mode == Mode::Infer {
+        for id in 0..tape.program.norms.len() {
+            if let Some(args) = norm_args(tape, id, 0, 0) {
+                tape.launch_over("norm_running", int_len(args.c), &args);
+            }
+        }
+    }
+}
+
+fn int_len(len: i32) -> usize {
+    usize::try_from(len).unwrap_or(0)
+}
+
+/// All stages.
+pub fn forward(tape: &mut Tape) {
+    for (index, stage) in tape.program.stages.iter().enumerate() {
+        match stage {
+            Stage::Conv(s) => conv(tape, s, index),
+            Stage::Depthwise(s) => depthwise(tape, s),
+            Stage::Squeeze(s) => squeeze(tape, s),
+            Stage::Add(s) => {
+                let args = args::Join {
+                    a: tape.view(&s.branch),
+                    b: tape.view(&s.shortcut),
+                    p: if tape.mode == Mode::Train { s.drop_path } else { 0.0 },
+                    key: s.key,
+                    ..join(tape, s.out, s.shape.len())
+                };
+                tape.launch_over("add_forward", tape.n * s.shape.len(), &args);
+            }
+            Stage::Pool(s) => pool(tape, &s.src, s.input, tape.value(s.out)),
+            Stage::PRelu(s) => {
+                let (a, slope) = (tape.view(&s.src), tape.param(s.slope));
+                let args = args::Join { a, slope, ..join(tape, s.out, s.shape.len()) };
+                tape.launch_over("prelu_forward", tape.n * s.shape.len(), &args);
+            }
+            Stage::Dropout(s) => {
+                let p = if tape.mode == Mode::Train { s.p } else { 0.0 };
+                let args =
+                    args::Join { a: tape.view(&s.src), p, key: s.key, ..join(tape, s.out, s.shape.len()) };
+                tape.launch_over("dropout_forward", tape.n * s.shape.len(), &args);
+            }
+            Stage::Cosine(s) => {
+                let args = cosine(tape, s, index);
+                tape.launch("cosine_units", [tape.n + s.classes, 1, 1], THREADS, &args);
+                tape.launch("cosine_forward", [tape.n, 1, 1], THREADS, &args);
+            }
+            Stage::Candle(_) => unreachable!("`Plan::new` refuses it"),
+        }
+    }
+}
+
+/// What the kernels that join values have in common; `id` is their output.
+pub fn join(tape: &Tape, id: ValueId, len: usize) -> args::Join {
+    args::Join {
+        out: tape.value(id),
+        seed: tape.at(tape.places.seed),
+        len: int(len),
+        count: int(tape.n * len),
+        ..args::Join::default()
+    }
+}
+
+/// The head's arguments, forward.
+pub fn cosine(tape: &Tape, head: &Cosine, stage: usize) -> args::Cosine {
+    let StagePlace::Units(place) = tape.places.stages[stage] else {
+        unreachable!("places are made from the same stages")
+    };
+    args::Cosine {
+        view: tape.view(&head.src),
+        weight: tape.param(head.weight.start),
+        x: tape.at(place.x),
+        x_inverse: tape.at(place.x_inverse),
+        w: tape.at(place.w),
+        w_inverse: tape.at(place.w_inverse),
+        out: tape.value(head.out),
+        n: int(tape.n),
+        d: int(head.d),
+        classes: int(head.classes),
+        scale: head.scale,
+        ..args::Cosine::default()
+    }
+}
+
+/// Tile rows, 64 or 128, for a product of `rows` x `columns`.
+pub fn tile_rows(rows: usize, columns: usize) -> usize {
+    if rows.div_ceil(128) * columns.div_ceil(TILE_COLUMNS) < BLOCKS { 64 } else { 128 }
+}
+
+/// Shares that a sum over `len` things is split into, where `blocks` work on each share.
+pub fn shares(blocks: usize, len: usize) -> usize {
+    (2 * BLOCKS).div_ceil(blocks).clamp(1, len.max(1))
+}
+
+/// The kernel's name for tiles of 64 or 128 rows, wide or not.
+pub fn by_size(names: [&'static str; 4], rows: usize, wide: bool) -> &'static str {
+    names[usize::from(rows == 128) + 2 * usize::from(wide)]
+}
+
+fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
+    let StagePlace::Packed { forward, .. } = tape.places.stages[stage] else { return };
+    let (rows, c) = (tape.n * conv.output.pixels(), conv.output.c);
+    let (view, pixels, tile) = match &conv.src {
+        Source::Pixels { .. } => (args::View::default(), tape.at(tape.places.pixels), 128),
+        Source::View(view) => (tape.view(view), 0, tile_rows(rows, c)),
+    };
+    let blocks = rows.div_ceil(tile);
+    let moments = moments(tape, &Stage::Conv(conv.clone()), blocks, c);
+    let args = args::ConvForward {
+        view,
+        pixels,
+        normalise: tape.at(tape.places.normalise),
+        weight: tape.at(forward),
+        bias: conv.bias.as_ref().map_or(0, |bias| tape.param(bias.start)),
+        out: tape.value(conv.out),
+        moments: moments.unwrap_or(0),
+        win: args::Window::new(&conv.window, conv.input, conv.output),
+        n: int(tape.n),
+        pad: 0,
+    };
+    let names = ["conv_forward_64", "conv_forward_128", "conv_forward_64_wide", "conv_forward_128_wide"];
+    let kernel = match conv.src {
+        Source::Pixels { .. } => "conv_forward_pixels",
+        Source::View(_) => by_size(names, tile, conv.input.c.is_multiple_of(tape.vector())),
+    };
+    tape.launch(kernel, [blocks, c.div_ceil(TILE_COLUMNS), 1], u32::try_from(2 * tile).unwrap_or(0), &args);
+    norm(tape, &Stage::Conv(conv.clone()), blocks);
+}
+
+/// The name of a depthwise kernel.
+macro_rules! depthwise_kernel {
+    ($what:literal, $window:expr) => {
+        match ($window.kernel, $window.stride) {
+            (1, 1) => concat!("depthwise_", $what, "_11"),
+            (1, _) => concat!("depthwise_", $what, "_12"),
+            (3, 1) => concat!("depthwise_", $what, "_31"),
+            (3, _) => concat!("depthwise_", $what, "_32"),
+            (5, 1) => concat!("depthwise_", $what, "_51"),
+            (5, _) => concat!("depthwise_", $what, "_52"),
+            (7, 1) => concat!("depthwise_", $what, "_71"),
+            _ => concat!("depthwise_", $what, "_72"),
+        }
+    };
+}
+pub(super) use depthwise_kernel;
+
+/// Tiles of outputs of one image, in x and in y.
+pub fn depthwise_tiles(dw: &Depthwise) -> (usize, usize) {
+    let rows = if dw.window.stride == 1 { 8 } else { 4 };
+    (dw.output.w.div_ceil(8), dw.output.h.div_ceil(rows))
+}
+
+fn depthwise(tape: &mut Tape, dw: &Depthwise) {
+    let (tiles_x, tiles_y) = depthwise_tiles(dw);
+    let (blocks, c) = (tape.n * tiles_x * tiles_y, dw.output.c);
+    let moments = moments(tape, &Stage::Depthwise(dw.clone()), blocks, c);
+    let args = args::DepthwiseForward {
+        view: tape.view(&dw.src),
+        weight: tape.param(dw.weight.start),
+        out: tape.value(dw.out),
+        moments: moments.unwrap_or(0),
+        win: args::Window::new(&dw.window, dw.input, dw.output),
+        tiles_x: int(tiles_x),
+        tiles_y: int(tiles_y),
+    };
+    let kernel = depthwise_kernel!("forward", dw.window);
+    tape.launch(kernel, [blocks, c.div_ceil(LANES), 1], THREADS, &args);
+    norm(tape, &Stage::Depthwise(dw.clone()), blocks);
+}
+
+/// Room for the moments of a stage's blocks, where a batch-norm wants them.
+fn moments(tape: &mut Tape, stage: &Stage, blocks: usize, c: usize) -> Option<u64> {
+    let wanted = tape.mode == Mode::Train && tape.norm_behind(stage).is_some();
+    wanted.then(|| tape.scratch(3 * blocks * c))
+}
+
+/// The batch-norm behind a stage whose blocks have just left their moments.
+fn norm(tape: &mut Tape, stage: &Stage, blocks: usize) {
+    if tape.mode == Mode::Infer {
+        return;
+    }
+    let Some((id, _)) = tape.norm_behind(stage) else { return };
+    let moments = tape.scratch;
+    if let Some(args) = norm_args(tape, id, moments, blocks) {
+        tape.launch("norm_forward", [int_len(args.c).div_ceil(8), 1, 1], THREADS, &args);
+    }
+}
+
+fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<args::NormForward> {
+    let Norm::Batch { c, eps, momentum, weight, bias, mean, var } = &tape.program.norms[id] else {
+        return None;
+    };
+    let buffer = |i: usize| tape.at(tape.places.buffers + 4 * i);
+    Some(args::NormForward {
+        moments,
+        weight: tape.param(weight.start),
+        bias: tape.param(bias.start),
+        running_mean: buffer(mean.start),
+        running_var: buffer(var.start),
+        mean: tape.norm(id, NormVector::Mean),
+        inv_std: tape.norm(id, NormVector::InvStd),
+        scale: tape.norm(id, NormVector::Scale),
+        shift: tape.norm(id, NormVector::Shift),
+        blocks: int(blocks),
+        c: int(*c),
+        eps: *eps,
+        momentum: *momentum,
+    })
+}
+
+fn pool(tape: &mut Tape, src: &View, input: crate::graph::Shape, out: args::Map) {
+    let args = args::Join { a: tape.view(src), out, pixels: int(input.pixels()), ..args::Join::default() };
+    tape.launch("pool_forward", [input.c.div_ceil(LANES), tape.n, 1], THREADS, &args);
+}
+
+/// A gate's arguments; the sums for batch-norm are left out.
+pub fn gate(tape: &Tape, se: &Squeeze) -> args::Gate {
+    let (place, (c, r)) = (tape.places.gates[se.gate], tape.gate_shape(se.gate));
+    args::Gate {
+        w1: tape.param(se.reduce_weight.start),
+        b1: tape.param(se.reduce_bias.start),
+        w2: tape.param(se.expand_weight.start),
+        b2: tape.param(se.expand_bias.start),
+        pooled: tape.at(place.pooled),
+        hidden: tape.at(place.hidden),
+        hidden_act: tape.at(place.hidden_act),
+        raw: tape.at(place.raw),
+        gate: tape.at(place.gate),
+        sums: tape.at(place.sums),
+        pooled_grad: tape.at(place.pooled_grad),
+        norm_sums: 0,
+        c: int(c),
+        r: int(r),
+        act: args::act(se.act),
+        gate_act: args::act(se.gate_act),
+        share: 1.0 / se.input.pixels() as f32,
+        pad: 0,
+    }
+}
+
+fn squeeze(tape: &mut Tape, se: &Squeeze) {
+    let pooled = args::Map { at: tape.at(tape.places.gates[se.gate].pooled), single: 1, pad: 0 };
+    pool(tape, &se.src, se.input, pooled);
+    let args = gate(tape, se);
+    tape.launch("gate_forward", [tape.n, 1, 1], THREADS, &args);
+}

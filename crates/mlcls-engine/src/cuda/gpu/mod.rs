@@ -1,0 +1,182 @@
+//! An NVIDIA GPU, through its driver.
+
+mod cache;
+mod compile;
+mod driver;
+mod pinned;
+mod tape;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, HostSlice, result};
+use cudarc::nvrtc::Ptx;
+
+use self::cache::Cache;
+use self::compile::Nvrtc;
+pub use self::driver::{GpuInfo, gpus};
+use self::driver::{cuda, dotted, failed, refused};
+use self::pinned::{Pair, Pinned, grown};
+use self::tape::{Kernel, Tape};
+use super::device::{Address, Device, Launch, TapeId};
+use crate::error::Result;
+use crate::precision::Precision;
+
+/// Bytes that are copied from the GPU at a time.
+const PIECE: usize = 16 << 20;
+
+/// A GPU with the kernels of one precision loaded. One stream does all its work in the order of the calls.
+pub(crate) struct Gpu {
+    info: GpuInfo,
+    tapes: Vec<Tape>,
+    kernels: HashMap<&'static str, Kernel>,
+    /// Buffers by the power of two of their load, so that the large and the small things of each step do not
+    /// wait for each other.
+    uploads: BTreeMap<u32, Pair>,
+    download: Option<Pinned>,
+    blocks: Vec<Address>,
+    module: Arc<CudaModule>,
+    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+}
+
+impl Gpu {
+    /// Opens a GPU and loads the kernels, which are compiled if they never were for a GPU like this one.
+    pub(crate) fn open(ordinal: usize, precision: Precision, source: &str) -> Result<Self> {
+        let info = driver::find(ordinal)?;
+        let nvrtc = Nvrtc::find(info.driver.0)?;
+        let context = CudaContext::new(ordinal).map_err(failed(&format!("opening {}", info.name)))?;
+        let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let module = load(&context, &nvrtc, &info, precision, source)?;
+        let (tapes, kernels, uploads) = Default::default();
+        Ok(Self {
+            info,
+            tapes,
+            kernels,
+            uploads,
+            download: None,
+            blocks: Vec::new(),
+            module,
+            stream,
+            context,
+        })
+    }
+
+    fn tape(&self, TapeId(index): TapeId) -> Result<&Tape> {
+        self.tapes
+            .get(index)
+            .ok_or_else(|| cuda(format!("no sequence {index}: {} recorded", self.tapes.len())))
+    }
+}
+
+/// Loads the kernels into a context, from the cache or compiled.
+fn load(
+    context: &Arc<CudaContext>,
+    nvrtc: &Nvrtc,
+    info: &GpuInfo,
+    precision: Precision,
+    source: &str,
+) -> Result<Arc<CudaModule>> {
+    let target = nvrtc.target(info.capability)?;
+    let options = ["--std=c++17".to_string(), format!("-DPRECISION={}", precision.code())];
+    let version = dotted(nvrtc.version);
+    let name = cache::name(&[source, &target, &options[0], &options[1], &version].map(str::as_bytes));
+    let cache = Cache::of_user();
+    if let Some(module) = cache.read(&name).and_then(|code| context.load_module(Ptx::from_binary(code)).ok())
+    {
+        return Ok(module);
+    }
+    let code = nvrtc.compile(source, &target, &options)?;
+    cache.write(&name, &code);
+    context.load_module(Ptx::from_binary(code)).map_err(failed(&format!(
+        "{} refuses the kernels, which NVRTC {version} compiled for {target}; its driver knows CUDA {}, and \
+         NVRTC must not be newer",
+        info.name,
+        dotted(info.driver)
+    )))
+}
+
+impl Device for Gpu {
+    /// The memory is zero.
+    fn alloc(&mut self, bytes: usize) -> Result<Address> {
+        let bytes = bytes.max(1);
+        self.context.bind_to_thread().map_err(refused(bytes))?;
+        // SAFETY: the context is bound, and nothing reads the memory before it is zero.
+        let at = unsafe { result::malloc_sync(bytes) }.map_err(refused(bytes))?;
+        self.blocks.push(at);
+        // SAFETY: the block was just made with this length, and is freed when the stream is done.
+        unsafe { result::memset_d8_async(at, 0, bytes, self.stream.cu_stream()) }.map_err(refused(bytes))?;
+        Ok(at)
+    }
+
+    fn upload(&mut self, to: Address, from: &[u8]) -> Result<()> {
+        let Some(power) = from.len().checked_ilog2() else { return Ok(()) };
+        let failed = failed("copying to the GPU");
+        self.context.bind_to_thread().map_err(&failed)?;
+        let pinned = self.uploads.entry(power).or_default().next(&self.context, from.len())?;
+        // Waits until the last copy out of this buffer is over.
+        pinned.as_mut_slice().map_err(&failed)?[..from.len()].copy_from_slice(from);
+        // SAFETY: the bytes are used with this stream only. The guard, dropped last, marks the copy's end.
+        let (bytes, _guard) = unsafe { pinned.stream_synced_slice(&self.stream) };
+        // SAFETY: the buffer is left alone until the copy is over. The driver refuses foreign memory.
+        unsafe { result::memcpy_htod_async(to, &bytes[..from.len()], self.stream.cu_stream()) }
+            .map_err(&failed)
+    }
+
+    fn download(&mut self, mut from: Address, to: &mut [u8]) -> Result<()> {
+        let failed = failed("copying from the GPU");
+        self.context.bind_to_thread().map_err(&failed)?;
+        for piece in to.chunks_mut(PIECE) {
+            let pinned = grown(&mut self.download, &self.context, piece.len())?;
+            let bytes = &mut pinned.as_mut_slice().map_err(&failed)?[..piece.len()];
+            // SAFETY: the stream is waited for before the bytes are used. The driver refuses foreign memory.
+            unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }.map_err(&failed)?;
+            self.stream.synchronize().map_err(&failed)?;
+            piece.copy_from_slice(bytes);
+            from += piece.len() as Address;
+        }
+        self.stream.synchronize().map_err(&failed)
+    }
+
+    fn record(&mut self, launches: Vec<Launch>) -> Result<TapeId> {
+        self.context.bind_to_thread().map_err(failed("recording"))?;
+        let mut ready = Vec::with_capacity(launches.len());
+        for launch in launches {
+            if !self.kernels.contains_key(launch.kernel) {
+                let kernel = Kernel::load(&self.module, launch.kernel, self.info.driver)?;
+                self.kernels.insert(launch.kernel, kernel);
+            }
+            ready.push(self.kernels[launch.kernel].prepare(launch)?);
+        }
+        self.tapes.push(Tape::record(&self.stream, ready)?);
+        Ok(TapeId(self.tapes.len() - 1))
+    }
+
+    fn run(&mut self, tape: TapeId) -> Result<()> {
+        self.tape(tape)?.run()
+    }
+
+    fn times(&mut self, tape: TapeId) -> Result<Vec<(&'static str, f32)>> {
+        self.tape(tape)?.times(&self.stream)
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // What still runs may use the memory. Nobody is left to hear of errors; one that was kept from before
+        // would stop the context from being bound.
+        let _ = self.context.check_err();
+        let _ = self.stream.synchronize();
+        for block in self.blocks.drain(..) {
+            // SAFETY: the block is ours, nothing runs any more, and it is freed once.
+            let _ = unsafe { result::free_sync(block) };
+        }
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("info", &self.info).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! A pass over a program, written down as launches of kernels.
+
+use super::args::{self, Args, int};
+use super::device::{Address, Launch};
+use super::places::{Mode, NormVector, Places};
+use crate::precision::Precision;
+use crate::program::{GateId, Norm, NormId, Program, Stage, ValueId, View};
+
+/// Threads of a block of kernels that take one element each, and of most others.
+pub const THREADS: u32 = 256;
+
+/// Launches under way, for a batch of `n` images.
+pub struct Tape<'a> {
+    pub program: &'a Program,
+    pub places: &'a Places,
+    pub mode: Mode,
+    pub precision: Precision,
+    pub n: usize,
+    /// Where the plan's memory starts.
+    pub base: Address,
+    /// Where memory starts that a stage and the one behind it share.
+    pub scratch: Address,
+    /// Bytes of it that are needed.
+    pub scratch_len: usize,
+    pub launches: Vec<Launch>,
+}
+
+impl Tape<'_> {
+    /// Adds a launch.
+    pub fn launch(&mut self, kernel: &'static str, grid: [usize; 3], threads: u32, args: &impl Args) {
+        let grid = grid.map(|blocks| int(blocks).unsigned_abs());
+        self.launches.push(Launch { kernel, grid, threads, args: args.words() });
+    }
+
+    /// Adds a launch with one thread for each of `len` elements.
+    pub fn launch_over(&mut self, kernel: &'static str, len: usize, args: &impl Args) {
+        self.launch(kernel, [len.div_ceil(THREADS as usize), 1, 1], THREADS, args);
+    }
+
+    /// `len` numbers of single precision that last until the next call.
+    pub fn scratch(&mut self, len: usize) -> Address {
+        self.scratch_len = self.scratch_len.max(4 * len);
+        self.scratch
+    }
+
+    /// The address of a place.
+    pub fn at(&self, place: usize) -> Address {
+        self.base + place as Address
+    }
+
+    /// Parameter `i` of the flat vector.
+    pub fn param(&self, i: usize) -> Address {
+        self.at(self.places.params + 4 * i)
+    }
+
+    /// Its gradient.
+    pub fn grad(&self, i: usize) -> Address {
+        self.at(self.places.grads + 4 * i)
+    }
+
+    /// One vector of a batch-norm.
+    pub fn norm(&self, id: NormId, which: NormVector) -> Address {
+        let place = self.places.norms[id];
+        self.at(place.at + which as usize * place.stride)
+    }
+
+    /// Channels that a kernel of the wide kind reads at a time.
+    pub fn vector(&self) -> usize {
+        16 / self.precision.bytes()
+    }
+
+    /// A value as its producer writes it.
+    pub fn value(&self, id: ValueId) -> args::Map {
+        self.map(id, self.places.values[id])
+    }
+
+    /// The gradient of a value as its consumers leave it.
+    pub fn gradient_map(&self, id: ValueId) -> args::Map {
+        self.map(id, self.places.gradients[id])
+    }
+
+    fn map(&self, id: ValueId, place: usize) -> args::Map {
+        args::Map { at: self.at(place), single: i32::from(id == self.program.output), pad: 0 }
+    }
+
+    /// A value as a consumer sees it.
+    pub fn view(&self, view: &View) -> args::View {
+        let norm = |which| view.norm.map_or(0, |id| self.norm(id, which));
+        args::View {
+            value: self.at(self.places.values[view.value]),
+            scale: norm(NormVector::Scale),
+            shift: norm(NormVector::Shift),
+            gate: view.gate.map_or(0, |id| self.at(self.places.gates[id].gate)),
+            act: args::act(view.act),
+            c: int(self.program.values[view.value].shape.c),
+        }
+    }
+
+    /// The gradient of a raw value.
+    pub fn gradient(&self, id: ValueId) -> args::Gradient {
+        let value = &self.program.values[id];
+        let norm = |which| value.norm.map_or(0, |id| self.norm(id, which));
+        let gate = |place: fn(&super::places::GatePlace) -> usize| {
+            value.gate.map_or(0, |id| self.at(place(&self.places.gates[id])))
+        };
+        args::Gradient {
+            d: self.gradient_map(id),
+            y: self.at(self.places.values[id]),
+            a: norm(NormVector::A),
+            b: norm(NormVector::B),
+            k: norm(NormVector::K),
+            mean: norm(NormVector::Mean),
+            scale: norm(NormVector::Scale),
+            shift: norm(NormVector::Shift),
+            gate: gate(|g| g.gate),
+            pooled: gate(|g| g.pooled_grad),
+            act: args::act(value.act),
+            c: int(value.shape.c),
+        }
+    }
+
+    /// The batch-norm behind a stage's output.
+    pub fn norm_behind(&self, stage: &Stage) -> Option<(NormId, &Norm)> {
+        let out = match stage {
+            Stage::Conv(s) => s.out,
+            Stage::Depthwise(s) => s.out,
+            _ => return None,
+        };
+        let id = self.program.values[out].norm?;
+        let norm = &self.program.norms[id];
+        matches!(norm, Norm::Batch { .. }).then_some((id, norm))
+    }
+
+    /// Channels and hidden channels of a squeeze-excite.
+    pub fn gate_shape(&self, id: GateId) -> (usize, usize) {
+        (self.program.gates[id].c, self.program.gates[id].reduced)
+    }
+}

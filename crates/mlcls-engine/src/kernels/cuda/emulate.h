@@ -1,0 +1,276 @@
+// The kernels on a processor, for tests: in place of hardware.cuh. A block's threads are fibers of one thread of the system, so
+// that barriers and the exchanges within a warp mean what they mean on a GPU. Blocks run one after the other.
+
+#include <algorithm>
+#include <cmath>
+#include <csetjmp>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ucontext.h>
+#include <vector>
+
+namespace emulator {
+
+struct Index {
+    unsigned x, y, z;
+};
+
+struct Barrier {
+    unsigned size = 0, waiting = 0, turn = 0;
+};
+
+struct Warp {
+    Barrier barrier;
+    const void* rows[32];
+    uint32_t a[32][4], b[32][2];
+    float values[32];
+};
+
+struct Fiber {
+    ucontext_t start;
+    jmp_buf at;
+    bool started = false, done = true;
+    Barrier* barrier = nullptr; // that it waits at, since this turn
+    unsigned turn = 0;
+    std::vector<char> stack;
+};
+
+constexpr size_t STACK = 256 << 10;
+constexpr unsigned MOST = 256;
+static Fiber fibers[MOST];
+static Warp warps[MOST / 32];
+static Barrier block_barrier;
+static jmp_buf scheduler;
+static ucontext_t unused;
+static Index thread_index, block_index, block_size, grid_size;
+static void (*body)(const void*);
+static const void* arguments;
+static bool backwards = false; // the order in which threads get their turns
+
+inline void pass() {
+    unsigned self = thread_index.x;
+    if (!_setjmp(fibers[self].at)) _longjmp(scheduler, 1);
+}
+
+inline void open(Barrier& b) {
+    b.waiting = 0;
+    b.turn++;
+}
+
+inline void wait(Barrier& b) {
+    Fiber& self = fibers[thread_index.x];
+    self.turn = b.turn;
+    if (++b.waiting == b.size) return open(b);
+    self.barrier = &b;
+    pass();
+}
+
+inline void leave(Barrier& b) {
+    if (--b.size && b.waiting == b.size) open(b);
+}
+
+static void entry() {
+    body(arguments);
+    fibers[thread_index.x].done = true;
+    leave(warps[thread_index.x / 32].barrier);
+    leave(block_barrier);
+    _longjmp(scheduler, 1);
+}
+
+static void resume(unsigned thread) {
+    Fiber& f = fibers[thread];
+    thread_index.x = thread;
+    f.barrier = nullptr;
+    if (_setjmp(scheduler)) return;
+    if (f.started) _longjmp(f.at, 1);
+    f.started = true;
+    setcontext(&f.start);
+}
+
+static void run_block(unsigned threads) {
+    block_barrier = Barrier{threads, 0, 0};
+    for (unsigned w = 0; w < MOST / 32; w++) warps[w].barrier = Barrier{32, 0, 0};
+    for (unsigned t = 0; t < threads; t++) {
+        Fiber& f = fibers[t];
+        f.started = f.done = false;
+        f.barrier = nullptr;
+        f.stack.resize(STACK);
+        getcontext(&f.start);
+        f.start.uc_stack.ss_sp = f.stack.data();
+        f.start.uc_stack.ss_size = STACK;
+        f.start.uc_link = &unused;
+        makecontext(&f.start, entry, 0);
+    }
+    for (bool alive = true, moved = true; alive;) {
+        if (!moved) {
+            fprintf(stderr, "emulated block: threads wait for each other\n");
+            abort();
+        }
+        alive = moved = false;
+        for (unsigned i = 0; i < threads; i++) {
+            unsigned t = backwards ? threads - 1 - i : i;
+            Fiber& f = fibers[t];
+            if (f.done) continue;
+            alive = true;
+            if (f.barrier && f.barrier->turn == f.turn) continue;
+            resume(t);
+            moved = true;
+        }
+    }
+}
+
+// 0, or 1 where the caller's structure is not the kernel's.
+static int launch(void (*kernel)(const void*), const void* args, size_t len, size_t expected, const unsigned* grid,
+                  unsigned threads, unsigned most) {
+    if (len != expected || threads > most || threads % 32) {
+        fprintf(stderr, "emulated launch: %zu bytes for %zu, %u threads of %u\n", len, expected, threads, most);
+        return 1;
+    }
+    body = kernel;
+    arguments = args;
+    grid_size = Index{grid[0], grid[1], grid[2]};
+    block_size = Index{threads, 1, 1};
+    for (unsigned z = 0; z < grid[2]; z++) {
+        for (unsigned y = 0; y < grid[1]; y++) {
+            for (unsigned x = 0; x < grid[0]; x++) {
+                block_index = Index{x, y, z};
+                run_block(threads);
+            }
+        }
+    }
+    return 0;
+}
+
+extern "C" void emulate_backwards(int yes) { backwards = yes; }
+
+} // namespace emulator
+
+#define __device__
+#define __shared__ static
+#define threadIdx emulator::thread_index
+#define blockIdx emulator::block_index
+#define blockDim emulator::block_size
+#define gridDim emulator::grid_size
+#define __syncthreads() emulator::wait(emulator::block_barrier)
+using std::max;
+using std::min;
+
+inline uint32_t __float_as_uint(float v) {
+    uint32_t bits;
+    memcpy(&bits, &v, 4);
+    return bits;
+}
+
+inline float __uint_as_float(uint32_t bits) {
+    float v;
+    memcpy(&v, &bits, 4);
+    return v;
+}
+
+inline uint16_t bf16_bits(float v) {
+    uint32_t bits = __float_as_uint(v);
+    if ((bits & 0x7FFFFFFF) > 0x7F800000) return 0x7FFF;
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+}
+
+inline uint16_t half_bits(float v) {
+    _Float16 half = (_Float16)v;
+    uint16_t bits;
+    memcpy(&bits, &half, 2);
+    return bits;
+}
+
+inline float half_value(uint16_t bits) {
+    _Float16 half;
+    memcpy(&half, &bits, 2);
+    return (float)half;
+}
+
+// To nearest, ties away from zero.
+inline uint32_t tf32_bits(float v) {
+    uint32_t bits = __float_as_uint(v);
+    return (bits & 0x7F800000) == 0x7F800000 ? bits : (bits + 0x1000) & 0xFFFFE000;
+}
+
+namespace emulator {
+
+inline Warp& warp() { return warps[thread_index.x / 32]; }
+
+template <bool TRANSPOSED>
+inline void load_matrices(uint32_t (&r)[4], const void* row) {
+    Warp& w = warp();
+    unsigned lane = thread_index.x % 32;
+    if ((uintptr_t)row % 16) {
+        fprintf(stderr, "emulated ldmatrix: a row that does not begin at 16 bytes\n");
+        abort();
+    }
+    w.rows[lane] = row;
+    wait(w.barrier);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned major = lane / 4, minor = lane % 4 * 2;
+        auto at = [&](unsigned row, unsigned column) -> uint32_t { return ((const uint16_t*)w.rows[8 * i + row])[column]; };
+        r[i] = TRANSPOSED ? at(minor, major) | at(minor + 1, major) << 16 : at(major, minor) | at(major, minor + 1) << 16;
+    }
+    wait(w.barrier);
+}
+
+// d[16, 8] += a[16, k] b[k, 8]; PER numbers in 32 bits, read by `value`.
+template <unsigned PER, class Value>
+inline void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Value value) {
+    Warp& w = warp();
+    unsigned lane = thread_index.x % 32, half = 4 * PER;
+    memcpy(w.a[lane], a, sizeof a);
+    memcpy(w.b[lane], b, sizeof b);
+    wait(w.barrier);
+    for (unsigned r = 0; r < 4; r++) {
+        unsigned row = lane / 4 + r / 2 * 8, column = lane % 4 * 2 + r % 2;
+        for (unsigned k = 0; k < 2 * half; k++) {
+            uint32_t x = w.a[row % 8 * 4 + k % half / PER][k / half * 2 + row / 8];
+            uint32_t y = w.b[column * 4 + k % half / PER][k / half];
+            d[r] += value(x, k % PER) * value(y, k % PER);
+        }
+    }
+    wait(w.barrier);
+}
+
+} // namespace emulator
+
+inline void ldmatrix(uint32_t (&r)[4], const void* row) { emulator::load_matrices<false>(r, row); }
+inline void ldmatrix_transposed(uint32_t (&r)[4], const void* row) { emulator::load_matrices<true>(r, row); }
+
+inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    auto value = [](uint32_t bits, unsigned i) { return __uint_as_float(i ? bits & 0xFFFF0000 : bits << 16); };
+    emulator::multiply<2>(d, a, b, value);
+}
+
+inline void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    auto value = [](uint32_t bits, unsigned i) { return half_value((uint16_t)(i ? bits >> 16 : bits)); };
+    emulator::multiply<2>(d, a, b, value);
+}
+
+inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    auto value = [](uint32_t bits, unsigned) { return __uint_as_float(bits & 0xFFFFE000); };
+    emulator::multiply<1>(d, a, b, value);
+}
+
+inline float warp_sum(float v) {
+    emulator::Warp& w = emulator::warp();
+    unsigned lane = threadIdx.x % 32;
+    for (unsigned step = 16; step > 0; step /= 2) {
+        w.values[lane] = v;
+        emulator::wait(w.barrier);
+        v += w.values[lane ^ step];
+        emulator::wait(w.barrier);
+    }
+    return v;
+}
+
+#define KERNEL(name, Args, max_threads)                                                                                \
+    static void name##_body(const Args& args);                                                                         \
+    extern "C" int name(const void* args, size_t len, const unsigned* grid, unsigned threads) {                        \
+        auto body = [](const void* args) { name##_body(*(const Args*)args); };                                         \
+        return emulator::launch(body, args, len, sizeof(Args), grid, threads, max_threads);                            \
+    }                                                                                                                  \
+    static void name##_body(const Args& args)

@@ -1,0 +1,112 @@
+// Stages that move whole values: sums with stochastic depth, pooling, PReLU, dropout; and what comes from outside.
+
+// Element `i` of a map as its view shows it.
+__device__ inline float see(const View& view, int i, int len) {
+    float v[1];
+    load<1>(view, i, i / len, i % view.c, v);
+    return v[0];
+}
+
+// One map becomes another, or its gradient becomes that of the other.
+struct Join {
+    View a;         // the input; of a sum, the branch
+    View b;         // of a sum, the shortcut
+    Map out;        // the output, or its gradient
+    Target target;  // backward: of `a`
+    const u64* seed;
+    const float* slope; // of a PReLU
+    float* shares;      // of the slope's gradient, one for each block
+    u64 key;
+    float p; // probability of dropping
+    int len; // of one image
+    int count; // of all images
+    int pixels; // of one image's input
+};
+
+__device__ inline int join_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
+
+// Gradients of values are finished by a kernel of their own after these.
+__device__ inline void give(const Target& t, size_t i, float d) { t.d[i] = put(t.accumulate ? d + get(t.d[i]) : d); }
+
+KERNEL(add_forward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    float factor = args.p > 0.0f ? keep(*args.seed, args.key << 32 | (i / args.len), 0, args.p) : 1.0f;
+    float v = see(args.b, i, args.len);
+    if (factor != 0.0f) v += factor * see(args.a, i, args.len);
+    put(args.out, i, v);
+}
+
+// The gradient of the branch, or with p = 0 that of the shortcut.
+KERNEL(add_backward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    float factor = args.p > 0.0f ? keep(*args.seed, args.key << 32 | (i / args.len), 0, args.p) : 1.0f;
+    give(args.target, i, factor * get(args.out, i));
+}
+
+KERNEL(pool_forward, Join, 256) {
+    int lane = threadIdx.x % LANES, c = args.a.c, ch = blockIdx.x * LANES + lane, image = blockIdx.y;
+    float sum = 0.0f;
+    if (ch < c) {
+        for (int r = threadIdx.x / LANES; r < args.pixels; r += GROUPS) {
+            float v[1];
+            load<1>(args.a, ((size_t)image * args.pixels + r) * c + ch, image, ch, v);
+            sum += v[0];
+        }
+    }
+    sum = group_sum(sum);
+    if (ch < c && threadIdx.x < LANES) put(args.out, (size_t)image * c + ch, sum / args.pixels);
+}
+
+KERNEL(pool_backward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    int c = args.a.c;
+    give(args.target, i, get(args.out, (size_t)(i / (args.pixels * c)) * c + i % c) / args.pixels);
+}
+
+KERNEL(prelu_forward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    float v = see(args.a, i, args.len);
+    put(args.out, i, v > 0.0f ? v : *args.slope * v);
+}
+
+// The sum over a block, in the first thread.
+__device__ inline float block_sum(float v) {
+    __shared__ float shares[8];
+    v = warp_sum(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) shares[threadIdx.x / 32] = v;
+    __syncthreads();
+    float sum = 0.0f;
+    for (int w = 0; w < 8; w++) sum += shares[w];
+    return sum;
+}
+
+KERNEL(prelu_backward, Join, 256) {
+    int i = join_index();
+    float share = 0.0f;
+    if (i < args.count) {
+        float x = see(args.a, i, args.len), d = get(args.out, i);
+        give(args.target, i, x > 0.0f ? d : *args.slope * d);
+        share = x > 0.0f ? 0.0f : d * x;
+    }
+    share = block_sum(share);
+    if (threadIdx.x == 0) args.shares[blockIdx.x] = share;
+}
+
+KERNEL(dropout_forward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    float factor = keep(*args.seed, args.key << 32 | (i / args.len), i % args.len, args.p);
+    put(args.out, i, see(args.a, i, args.len) * factor);
+}
+
+KERNEL(dropout_backward, Join, 256) {
+    int i = join_index();
+    if (i >= args.count) return;
+    float factor = keep(*args.seed, args.key << 32 | (i / args.len), i % args.len, args.p);
+    give(args.target, i, factor * get(args.out, i));
+}
