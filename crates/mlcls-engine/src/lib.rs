@@ -39,7 +39,9 @@ mod weights;
 pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
 #[cfg(feature = "cuda")]
-pub use cuda::{CudaDevice, CudaInferPlan, CudaTrainPlan, GpuInfo, gpus};
+pub use cuda::{
+    CudaDevice, CudaInferPlan, CudaRule, CudaStep, CudaTrainPlan, CudaTrainer, CudaUpdate, GpuInfo, gpus,
+};
 pub use error::{Error, Result};
 pub use graph::{
     Activation, BoxedModule, BufferId, BufferSpec, BuildModule, CandlePart, Graph, Init, Node, NodeId, Op,

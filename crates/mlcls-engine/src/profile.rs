@@ -116,16 +116,17 @@ fn add<T>(to: &AtomicU64, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The work of every stage for one image, without times.
-pub(crate) fn stages(graph: &Graph, program: &Program) -> Vec<StageProfile> {
+/// The work of every stage for one image, without times; an element of a map takes so many bytes.
+pub(crate) fn stages(graph: &Graph, program: &Program, element: usize) -> Vec<StageProfile> {
+    let element = element as f64;
     let stage = |(stage, &node): (&Stage, &NodeId)| {
         let name = match &graph.node(node).name {
             name if name.is_empty() => kind(stage).to_owned(),
             name => name.clone(),
         };
         let flops = 2.0 * graph.node_macs(node) as f64;
-        let out = 4.0 * graph.node(node).shape.len() as f64;
-        let value = |v: &View| 4.0 * program.values[v.value].shape.len() as f64;
+        let out = element * graph.node(node).shape.len() as f64;
+        let value = |v: &View| element * program.values[v.value].shape.len() as f64;
         let (from_image, inputs) = match stage {
             Stage::Conv(c) => match &c.src {
                 Source::View(v) => (false, value(v)),

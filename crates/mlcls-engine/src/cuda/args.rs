@@ -23,7 +23,7 @@ pub unsafe trait Args: Copy {
     }
 }
 
-/// Declares structures of C whose numbers start at zero; those in the second list are arguments of kernels.
+/// Declares structures of C whose numbers start at zero.
 macro_rules! structures {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
         $(
@@ -100,6 +100,14 @@ structures! {
         view: View, weight: Address, x: Address, x_inverse: Address, w: Address, w_inverse: Address, out: Map,
         target: Target, weight_gradient: Address, n: i32, d: i32, classes: i32, scale: f32,
     }
+    StepNumbers { norm: f64, rate: f32, root: f32, decay_rate: f32, average: f32, }
+    Update {
+        w: Address, saved: Address, g: Address, sum: Address, first: Address, second: Address,
+        average: Address, decay: Address, numbers: Address, shares: Address, momentum: f32, rest1: f32,
+        beta2: f32, rest2: f32, eps: f32, rho: f32, clip: f32, unscale: f32, len: i32, from: i32, nesterov: i32,
+        pad: i32,
+    }
+    Average { values: Address, average: Address, numbers: Address, len: i32, pad: i32, }
 }
 
 /// The number of an activation in the kernels.

@@ -19,6 +19,7 @@ const LEAST_PIXELS: usize = 256;
 /// All stages, in reverse.
 pub fn backward(tape: &mut Tape) {
     for (index, stage) in tape.program.stages.iter().enumerate().rev() {
+        tape.stage = Some(index);
         match stage {
             Stage::Conv(s) => conv(tape, s, index),
             Stage::Depthwise(s) => depthwise(tape, s, index),

@@ -12,6 +12,8 @@ pub type Address = u64;
 pub struct Launch {
     /// Name of the kernel.
     pub kernel: &'static str,
+    /// The stage of the program that it works for.
+    pub stage: Option<usize>,
     /// Blocks in x, y and z.
     pub grid: [u32; 3],
     /// Threads of a block.
@@ -41,7 +43,7 @@ pub trait Device: Debug + Send {
     /// Runs a sequence.
     fn run(&mut self, tape: TapeId) -> Result<()>;
 
-    /// Runs a sequence launch by launch, and gives the name and the milliseconds of each. Launches of a few microseconds look slower
+    /// Runs a sequence launch by launch, and gives the milliseconds of each. Launches of a few microseconds look slower
     /// than they are in [`run`](Self::run), which does not wait for the processor.
-    fn times(&mut self, tape: TapeId) -> Result<Vec<(&'static str, f32)>>;
+    fn times(&mut self, tape: TapeId) -> Result<Vec<f32>>;
 }

@@ -34,20 +34,17 @@ pub fn prepare(tape: &mut Tape) {
     }
     if tape.mode == Mode::Infer {
         for id in 0..tape.program.norms.len() {
-            if let Some(args) = norm_args(tape, id, 0, 0) {
-                tape.launch_over("norm_running", int_len(args.c), &args);
+            if let Some((c, args)) = norm_args(tape, id, 0, 0) {
+                tape.launch_over("norm_running", c, &args);
             }
         }
     }
 }
 
-fn int_len(len: i32) -> usize {
-    usize::try_from(len).unwrap_or(0)
-}
-
 /// All stages.
 pub fn forward(tape: &mut Tape) {
     for (index, stage) in tape.program.stages.iter().enumerate() {
+        tape.stage = Some(index);
         match stage {
             Stage::Conv(s) => conv(tape, s, index),
             Stage::Depthwise(s) => depthwise(tape, s),
@@ -215,17 +212,18 @@ fn norm(tape: &mut Tape, stage: &Stage, blocks: usize) {
     }
     let Some((id, _)) = tape.norm_behind(stage) else { return };
     let moments = tape.scratch;
-    if let Some(args) = norm_args(tape, id, moments, blocks) {
-        tape.launch("norm_forward", [int_len(args.c).div_ceil(8), 1, 1], THREADS, &args);
+    if let Some((c, args)) = norm_args(tape, id, moments, blocks) {
+        tape.launch("norm_forward", [c.div_ceil(8), 1, 1], THREADS, &args);
     }
 }
 
-fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<args::NormForward> {
+/// Channels of a batch-norm, and its arguments.
+fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<(usize, args::NormForward)> {
     let Norm::Batch { c, eps, momentum, weight, bias, mean, var } = &tape.program.norms[id] else {
         return None;
     };
     let buffer = |i: usize| tape.at(tape.places.buffers + 4 * i);
-    Some(args::NormForward {
+    let args = args::NormForward {
         moments,
         weight: tape.param(weight.start),
         bias: tape.param(bias.start),
@@ -239,7 +237,8 @@ fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<arg
         c: int(*c),
         eps: *eps,
         momentum: *momentum,
-    })
+    };
+    Some((*c, args))
 }
 
 fn pool(tape: &mut Tape, src: &View, input: crate::graph::Shape, out: args::Map) {

@@ -6,6 +6,7 @@ use super::{CudaDevice, device::Device};
 use crate::error::{Error, Result, check};
 use crate::graph::Graph;
 use crate::precision::Precision;
+use crate::profile::Profile;
 use crate::program::Program;
 use crate::weights::Weights;
 
@@ -37,13 +38,19 @@ impl CudaInferPlan {
         check("parameters", graph.param_len(), weights.params.len())?;
         check("running statistics", graph.buffer_len(), weights.buffers.len())?;
         let mut plan = Plan::new(graph, Program::lower(graph)?, Mode::Infer, precision, batch, device)?;
-        plan.put_weights(&weights.params, &weights.buffers, batch)?;
+        plan.put_weights(&weights.params, &weights.buffers)?;
+        plan.prepare(batch)?;
         Ok(Self { plan, pixels: graph.input_shape().len(), output_len: graph.output_len(), logits: vec![] })
     }
 
     /// Largest batch.
     pub fn max_batch(&self) -> usize {
         self.plan.max()
+    }
+
+    /// Where the time of a batch of `n` images goes, kernel by kernel. Run after a batch of as many images.
+    pub fn profile(&mut self, n: usize) -> Result<Profile> {
+        self.plan.profile(n)
     }
 
     /// Logits `[n, classes]` of `n` images, uint8 RGB `[n, h, w, 3]`.

@@ -6,7 +6,7 @@
 mod args;
 mod backward;
 mod device;
-#[cfg(test)]
+#[cfg(any(test, feature = "emulator"))]
 mod emulator;
 mod forward;
 mod gpu;
@@ -18,10 +18,12 @@ mod tape;
 #[cfg(test)]
 mod tests;
 mod train;
+mod trainer;
 
 pub use gpu::{GpuInfo, gpus};
 pub use infer::CudaInferPlan;
 pub use train::CudaTrainPlan;
+pub use trainer::{CudaRule, CudaStep, CudaTrainer, CudaUpdate};
 
 use crate::error::Result;
 use crate::precision::Precision;
@@ -36,7 +38,25 @@ pub struct CudaDevice {
 }
 
 impl CudaDevice {
+    /// An ordinal that stands for the emulator: a processor that runs the kernels as a GPU would, very slowly. For tests.
+    #[cfg(any(test, feature = "emulator"))]
+    #[doc(hidden)]
+    pub const EMULATED: usize = usize::MAX;
+
+    /// Whether this machine can emulate, for which it needs a C++ compiler; prints a line where it cannot.
+    #[cfg(any(test, feature = "emulator"))]
+    #[doc(hidden)]
+    pub fn emulates(self) -> bool {
+        emulator::Emulator::open(self.precision, false).is_some()
+    }
+
     fn open(self) -> Result<Box<dyn device::Device>> {
+        #[cfg(any(test, feature = "emulator"))]
+        if self.ordinal == Self::EMULATED
+            && let Some(emulator) = emulator::Emulator::open(self.precision, false)
+        {
+            return Ok(emulator);
+        }
         Ok(Box::new(gpu::Gpu::open(self.ordinal, self.precision, source::SOURCE)?))
     }
 }

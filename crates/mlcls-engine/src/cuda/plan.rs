@@ -1,6 +1,7 @@
 //! What training and inference plans share: a program, its memory on a device, and its passes as launches made ready.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::backward::backward;
 use super::device::{Address, Device, Launch, TapeId};
@@ -10,6 +11,7 @@ use super::tape::Tape;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op};
 use crate::precision::Precision;
+use crate::profile::{self, Profile, StageProfile};
 use crate::program::{Norm, Program};
 
 /// A program on a device.
@@ -19,21 +21,39 @@ pub struct Plan {
     places: Places,
     mode: Mode,
     precision: Precision,
-    device: Box<dyn Device>,
+    pub device: Box<dyn Device>,
     max: usize,
     base: Address,
     /// Scratch memory and its length in bytes.
     scratch: (Address, usize),
     /// The passes for each size of batch that has come so far.
-    passes: HashMap<usize, Passes>,
+    passes: HashMap<usize, Arc<Passes>>,
+    /// The work of each stage.
+    stages: Vec<StageProfile>,
 }
 
 /// One batch's passes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Passes {
-    prepare: TapeId,
-    forward: TapeId,
-    backward: Option<TapeId>,
+    prepare: Pass,
+    forward: Pass,
+    /// Nothing in inference.
+    backward: Pass,
+}
+
+/// Launches made ready, and the stages that they work for.
+#[derive(Debug)]
+struct Pass {
+    tape: TapeId,
+    stages: Vec<Option<usize>>,
+}
+
+/// Passes written down, and the scratch memory that they need.
+struct Written {
+    prepare: Vec<Launch>,
+    forward: Vec<Launch>,
+    backward: Vec<Launch>,
+    scratch: usize,
 }
 
 impl Plan {
@@ -58,6 +78,7 @@ impl Plan {
             return Err(Error::Batch { max: most, found: max });
         }
         let places = Places::new(graph, &program, mode, precision, max);
+        let stages = profile::stages(graph, &program, precision.bytes());
         let base = device.alloc(places.total)?;
         let mut plan = Self {
             program,
@@ -69,6 +90,7 @@ impl Plan {
             base,
             scratch: (0, 0),
             passes: HashMap::new(),
+            stages,
         };
         plan.constants(graph)?;
         plan.passes(max)?;
@@ -115,39 +137,41 @@ impl Plan {
     }
 
     /// Makes the passes for `n` images ready, where they are not yet.
-    fn passes(&mut self, n: usize) -> Result<Passes> {
+    fn passes(&mut self, n: usize) -> Result<Arc<Passes>> {
         if n == 0 || n > self.max {
             return Err(Error::Batch { max: self.max, found: n });
         }
-        if let Some(&passes) = self.passes.get(&n) {
-            return Ok(passes);
+        if let Some(passes) = self.passes.get(&n) {
+            return Ok(passes.clone());
         }
-        let (_, _, _, needed) = self.write(n);
+        let needed = self.write(n).scratch;
         if needed > self.scratch.1 {
             // Passes of other sizes keep the memory that they were written for.
             self.scratch = (self.device.alloc(needed)?, needed);
         }
-        let (prepare, forward, backward, _) = self.write(n);
-        let passes = Passes {
-            prepare: self.device.record(prepare)?,
-            forward: self.device.record(forward)?,
-            backward: match self.mode {
-                Mode::Train => Some(self.device.record(backward)?),
-                Mode::Infer => None,
-            },
+        let written = self.write(n);
+        let mut record = |launches: Vec<Launch>| {
+            let stages = launches.iter().map(|launch| launch.stage).collect();
+            Ok::<_, Error>(Pass { tape: self.device.record(launches)?, stages })
         };
-        self.passes.insert(n, passes);
+        let passes = Arc::new(Passes {
+            prepare: record(written.prepare)?,
+            forward: record(written.forward)?,
+            backward: record(written.backward)?,
+        });
+        self.passes.insert(n, passes.clone());
         Ok(passes)
     }
 
-    /// The three passes for `n` images, and the scratch memory that they need.
-    fn write(&self, n: usize) -> (Vec<Launch>, Vec<Launch>, Vec<Launch>, usize) {
+    /// The passes for `n` images.
+    fn write(&self, n: usize) -> Written {
         let mut tape = Tape {
             program: &self.program,
             places: &self.places,
             mode: self.mode,
             precision: self.precision,
             n,
+            stage: None,
             base: self.base,
             scratch: self.scratch.0,
             scratch_len: 0,
@@ -157,9 +181,9 @@ impl Plan {
             write(&mut tape);
             std::mem::take(&mut tape.launches)
         };
-        let (prepared, ahead) = (pass(prepare), pass(forward));
-        let back = if self.mode == Mode::Train { pass(backward) } else { vec![] };
-        (prepared, ahead, back, tape.scratch_len)
+        let (prepare, forward) = (pass(prepare), pass(forward));
+        let backward = if self.mode == Mode::Train { pass(backward) } else { vec![] };
+        Written { prepare, forward, backward, scratch: tape.scratch_len }
     }
 
     /// Copies numbers of single precision to a place.
@@ -172,17 +196,16 @@ impl Plan {
         self.device.download(self.base + place as Address, bytes_mut(values))
     }
 
-    /// Brings parameters and running statistics to the device, and the weights into the form of the kernels.
-    pub fn put_weights(&mut self, params: &[f32], buffers: &[f32], n: usize) -> Result<()> {
-        let passes = self.passes(n)?;
+    /// Brings parameters and running statistics to the device.
+    pub fn put_weights(&mut self, params: &[f32], buffers: &[f32]) -> Result<()> {
         self.put(self.places.params, params)?;
-        self.put(self.places.buffers, buffers)?;
-        self.device.run(passes.prepare)
+        self.put(self.places.buffers, buffers)
     }
 
-    /// Running statistics as the last pass left them.
-    pub fn buffers(&mut self, buffers: &mut [f32]) -> Result<()> {
-        self.get(self.places.buffers, buffers)
+    /// Brings the weights into the form of the kernels, after they have changed.
+    pub fn prepare(&mut self, n: usize) -> Result<()> {
+        let passes = self.passes(n)?;
+        self.device.run(passes.prepare.tape)
     }
 
     /// The forward pass over images that are brought to the device before.
@@ -190,35 +213,66 @@ impl Plan {
         let passes = self.passes(n)?;
         self.device.upload(self.base + self.places.pixels as Address, pixels)?;
         self.device.upload(self.base + self.places.seed as Address, &seed.to_le_bytes())?;
-        self.device.run(passes.forward)?;
+        self.device.run(passes.forward.tape)?;
         self.get(self.places.values[self.program.output], logits)
     }
 
-    /// Kernels of a training step over `n` images, as what is in memory has it, with the milliseconds of each.
-    pub fn times(&mut self, n: usize) -> Result<Vec<(&'static str, f32)>> {
-        let Passes { prepare, forward, backward } = self.passes(n)?;
-        let mut times = vec![];
-        for tape in [Some(prepare), Some(forward), backward].into_iter().flatten() {
-            times.extend(self.device.times(tape)?);
-        }
-        Ok(times)
+    /// The backward pass of the last forward pass over `n` images; the gradient stays on the device.
+    pub fn backward(&mut self, dlogits: &[f32], n: usize) -> Result<()> {
+        let passes = self.passes(n)?;
+        self.put(self.places.gradients[self.program.output], dlogits)?;
+        self.device.run(passes.backward.tape)
     }
 
-    /// The backward pass of the last forward pass over `n` images.
-    pub fn backward(&mut self, dlogits: &[f32], n: usize, grads: &mut [f32]) -> Result<()> {
-        let Passes { backward: Some(backward), .. } = self.passes(n)? else { return Err(Error::NoForward) };
-        self.put(self.places.gradients[self.program.output], dlogits)?;
-        self.device.run(backward)?;
+    /// The gradient of the last backward pass.
+    pub fn grads(&mut self, grads: &mut [f32]) -> Result<()> {
         self.get(self.places.grads, grads)
+    }
+
+    /// The parameters as they are now.
+    pub fn params(&mut self, params: &mut [f32]) -> Result<()> {
+        self.get(self.places.params, params)
+    }
+
+    /// Running statistics as the last pass left them.
+    pub fn buffers(&mut self, buffers: &mut [f32]) -> Result<()> {
+        self.get(self.places.buffers, buffers)
+    }
+
+    /// Where parameters, gradients and running statistics lie.
+    pub fn vectors(&self) -> [Address; 3] {
+        [self.places.params, self.places.grads, self.places.buffers].map(|place| self.base + place as Address)
+    }
+
+    /// Where the time of a pass over `n` images goes, with what is in memory; launch by launch, so that what a CUDA graph hides
+    /// is seen.
+    pub fn profile(&mut self, n: usize) -> Result<Profile> {
+        let passes = self.passes(n)?;
+        let (mut stages, mut packing) = (self.stages.clone(), 0.0);
+        let per_image = 1e-3 / n as f64;
+        for (pass, back) in [(&passes.prepare, false), (&passes.forward, false), (&passes.backward, true)] {
+            for (stage, milliseconds) in pass.stages.iter().zip(self.device.times(pass.tape)?) {
+                let seconds = match stage {
+                    None => &mut packing,
+                    Some(i) if back => &mut stages[*i].backward.seconds,
+                    Some(i) => &mut stages[*i].forward.seconds,
+                };
+                *seconds += f64::from(milliseconds) * per_image;
+            }
+        }
+        let inside: f64 = stages.iter().map(|s| s.forward.seconds + s.backward.seconds).sum();
+        Ok(Profile { stages, seconds: inside + packing, packing, images: n as u64 })
     }
 }
 
-fn bytes(values: &[f32]) -> &[u8] {
+/// Numbers as a device takes them.
+pub fn bytes(values: &[f32]) -> &[u8] {
     // SAFETY: the same memory; any byte of an f32 is a valid u8.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
-fn bytes_mut(values: &mut [f32]) -> &mut [u8] {
+/// The same, to be written.
+pub fn bytes_mut(values: &mut [f32]) -> &mut [u8] {
     // SAFETY: the same memory; any four bytes are a valid f32.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }

@@ -13,6 +13,7 @@ macro_rules! kernels {
             include_str!("../kernels/cuda/gate.cuh"),
             include_str!("../kernels/cuda/join.cuh"),
             include_str!("../kernels/cuda/cosine.cuh"),
+            include_str!("../kernels/cuda/update.cuh"),
         )
     };
 }
@@ -21,5 +22,5 @@ macro_rules! kernels {
 pub const SOURCE: &str = kernels!("hardware.cuh");
 
 /// For a C++ compiler of this machine.
-#[cfg(test)]
+#[cfg(any(test, feature = "emulator"))]
 pub const EMULATED: &str = kernels!("emulate.h");

@@ -16,6 +16,8 @@ pub struct Tape<'a> {
     pub mode: Mode,
     pub precision: Precision,
     pub n: usize,
+    /// The stage that is being written down.
+    pub stage: Option<usize>,
     /// Where the plan's memory starts.
     pub base: Address,
     /// Where memory starts that a stage and the one behind it share.
@@ -29,7 +31,7 @@ impl Tape<'_> {
     /// Adds a launch.
     pub fn launch(&mut self, kernel: &'static str, grid: [usize; 3], threads: u32, args: &impl Args) {
         let grid = grid.map(|blocks| int(blocks).unsigned_abs());
-        self.launches.push(Launch { kernel, grid, threads, args: args.words() });
+        self.launches.push(Launch { kernel, stage: self.stage, grid, threads, args: args.words() });
     }
 
     /// Adds a launch with one thread for each of `len` elements.

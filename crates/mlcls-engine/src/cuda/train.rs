@@ -6,10 +6,13 @@ use super::{CudaDevice, device::Device};
 use crate::error::{Error, Result, check};
 use crate::graph::Graph;
 use crate::precision::Precision;
+use crate::profile::Profile;
 use crate::program::Program;
 
-/// Factor on the loss in half precision, so that small gradients do not vanish (OTX's).
-const LOSS_SCALE: f32 = 512.0;
+/// Factor on the loss: in half precision OTX's 512, so that small gradients do not vanish.
+pub(super) fn loss_scale(precision: Precision) -> f32 {
+    if precision == Precision::Fp16 { 512.0 } else { 1.0 }
+}
 
 /// A graph compiled for training batches on a GPU: [`TrainPlan`](crate::TrainPlan) with the same vectors in and out, which are
 /// copied to the GPU and back.
@@ -66,9 +69,10 @@ impl CudaTrainPlan {
         self.plan.bytes()
     }
 
-    /// Where the time of a step over `n` images goes: every kernel in order, and its milliseconds. Run after a step of as many.
-    pub fn times(&mut self, n: usize) -> Result<Vec<(&'static str, f32)>> {
-        self.plan.times(n)
+    /// Where the time of a step over `n` images goes, kernel by kernel, so that what a CUDA graph hides is seen. Run after a step of
+    /// as many images.
+    pub fn profile(&mut self, n: usize) -> Result<Profile> {
+        self.plan.profile(n)
     }
 
     /// The forward pass in training mode, as [`TrainPlan::forward`](crate::TrainPlan::forward).
@@ -86,7 +90,8 @@ impl CudaTrainPlan {
         check("parameters", self.param_len, params.len())?;
         check("running statistics", self.buffer_len, buffers.len())?;
         check("pixels", n * self.pixels, pixels.len())?;
-        self.plan.put_weights(params, buffers, n)?;
+        self.plan.put_weights(params, buffers)?;
+        self.plan.prepare(n)?;
         self.logits.resize(n * self.output_len, 0.0);
         self.plan.forward(pixels, n, seed, &mut self.logits)?;
         self.plan.buffers(buffers)?;
@@ -100,13 +105,14 @@ impl CudaTrainPlan {
         let n = self.last.take().ok_or(Error::NoForward)?;
         check("gradients", self.param_len, grads.len())?;
         check("gradient of the logits", n * self.output_len, dlogits.len())?;
-        if self.precision != Precision::Fp16 {
-            return self.plan.backward(dlogits, n, grads);
-        }
+        let scale = loss_scale(self.precision);
         self.scaled.clear();
-        self.scaled.extend(dlogits.iter().map(|d| d * LOSS_SCALE));
-        self.plan.backward(&self.scaled, n, grads)?;
-        grads.iter_mut().for_each(|g| *g /= LOSS_SCALE);
+        self.scaled.extend(dlogits.iter().map(|d| d * scale));
+        self.plan.backward(&self.scaled, n)?;
+        self.plan.grads(grads)?;
+        if scale != 1.0 {
+            grads.iter_mut().for_each(|g| *g /= scale);
+        }
         Ok(())
     }
 }

@@ -143,7 +143,7 @@ impl InferPlan {
             front = Some(Front::new(graph, weights, isa, candle, program.origins[0])?);
             stages.start = 1;
         }
-        let mut profile = profile::stages(graph, &program);
+        let mut profile = profile::stages(graph, &program, 4);
         profile.iter_mut().for_each(|s| s.backward = Work::default());
         // Gates become values of their own.
         let gates: Vec<ValueId> = program

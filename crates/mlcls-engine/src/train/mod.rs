@@ -119,7 +119,7 @@ impl TrainPlan {
             buffer_len: graph.buffer_len(),
             last: None,
             pixels: vec![0; pixels],
-            stages: profile::stages(graph, &program),
+            stages: profile::stages(graph, &program, 4),
             clock: Clock::new(program.stages.len()),
             program,
             places,

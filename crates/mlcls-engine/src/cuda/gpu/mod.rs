@@ -157,7 +157,7 @@ impl Device for Gpu {
         self.tape(tape)?.run()
     }
 
-    fn times(&mut self, tape: TapeId) -> Result<Vec<(&'static str, f32)>> {
+    fn times(&mut self, tape: TapeId) -> Result<Vec<f32>> {
         self.tape(tape)?.times(&self.stream)
     }
 }

@@ -1,8 +1,12 @@
 //! The CUDA kernels on an emulated device against the slow truth: whole plans, so that what is tested is what a GPU runs, down
 //! to the launches and their addresses.
 
+mod trainer;
+
 use proptest::prelude::*;
 
+use super::CudaDevice;
+use super::device::Device;
 use super::emulator::Emulator;
 use super::infer::CudaInferPlan;
 use super::train::CudaTrainPlan;
@@ -28,10 +32,18 @@ impl Steps for CudaTrainPlan {
     }
 }
 
+/// What the kernels run on: the emulator, or the first GPU where `MLCLS_TEST_DEVICE` is `cuda`.
+fn device(precision: Precision, backwards: bool) -> Option<Box<dyn Device>> {
+    match std::env::var("MLCLS_TEST_DEVICE").as_deref() {
+        Ok("cuda") => Some(CudaDevice { ordinal: 0, precision }.open().unwrap()),
+        _ => Emulator::open(precision, backwards),
+    }
+}
+
 /// A step of each order of threads; `None` where kernels cannot be emulated.
 fn outcomes(truth: &Truth, graph: &Graph, precision: Precision) -> Option<[Outcome; 2]> {
     let on = |backwards| {
-        let device = Emulator::open(precision, backwards)?;
+        let device = device(precision, backwards)?;
         let mut plan = CudaTrainPlan::on(graph, truth.most(), precision, device).unwrap();
         Some(truth.step(&mut plan, format!("{} backwards: {backwards}", precision.name())))
     };
@@ -83,7 +95,7 @@ proptest! {
         let (weights, pixels) = (random_weights(&graph, 3), random_pixels(&graph, n, 5));
         let mut plan = InferPlan::new(&graph, &weights, n).unwrap();
         let want = plan.run(&pixels, n).unwrap();
-        if let Some(device) = Emulator::open(Precision::Fp32, false) {
+        if let Some(device) = device(Precision::Fp32, false) {
             let mut plan = CudaInferPlan::on(&graph, &weights, n + 1, Precision::Fp32, device).unwrap();
             let got = plan.run(&pixels, n).unwrap();
             prop_assert!(distance(got, want) < 3e-5, "{got:?}, expected {want:?}");
@@ -99,7 +111,12 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 
 /// Channels that are multiples of every vector, so that the kernels of the wide kind run, and products of several tiles each way.
 fn broad() -> Graph {
-    let mut b = GraphBuilder::new("broad", 21);
+    broad_of(21)
+}
+
+/// The same for images of this side.
+fn broad_of(size: usize) -> Graph {
+    let mut b = GraphBuilder::new("broad", size);
     let o = |kernel, stride| ConvOptions { kernel, stride, padding: Padding::Same, ..Default::default() };
     let x = b.input([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     let x = b.conv("stem", x, 16, o(3, 2)).unwrap();
@@ -170,7 +187,7 @@ fn dropout_and_drop_path_drop_what_the_processor_drops() {
     let graph = b.finish(map, features, out).unwrap();
     let (weights, pixels) = (random_weights(&graph, 3), random_pixels(&graph, 9, 5));
     let mut plan = TrainPlan::new(&graph, 9).unwrap();
-    let Some(device) = Emulator::open(Precision::Fp32, false) else { return };
+    let Some(device) = device(Precision::Fp32, false) else { return };
     let mut emulated = CudaTrainPlan::on(&graph, 9, Precision::Fp32, device).unwrap();
     for seed in [1, 2, u64::MAX] {
         let Weights { params, mut buffers } = weights.clone();
@@ -189,7 +206,7 @@ fn dropout_and_drop_path_drop_what_the_processor_drops() {
 fn wrong_sizes_and_orders_are_errors() {
     let graph = zoo(16, Activation::Relu, 3, Padding::Symmetric);
     let Weights { params, mut buffers } = random_weights(&graph, 1);
-    let Some(device) = Emulator::open(Precision::Bf16, false) else { return };
+    let Some(device) = device(Precision::Bf16, false) else { return };
     let mut plan = CudaTrainPlan::on(&graph, 2, Precision::Bf16, device).unwrap();
     let pixels = random_pixels(&graph, 2, 5);
     let mut grads = vec![0.0; params.len()];
@@ -200,8 +217,9 @@ fn wrong_sizes_and_orders_are_errors() {
     assert!(matches!(e, Err(Error::Length { what: "pixels", .. })));
     plan.forward(&params, &mut buffers, &pixels, 2, 0).unwrap();
     assert!(plan.backward(&[0.0; 11], &mut grads).is_err());
-    let times = plan.times(2).unwrap();
-    assert!(times[0].0 == "conv_pack" && times.iter().any(|(kernel, _)| *kernel == "depthwise_input_31"));
-    let device = Emulator::open(Precision::Bf16, false).unwrap();
-    assert!(matches!(CudaTrainPlan::on(&graph, 0, Precision::Bf16, device), Err(Error::Batch { .. })));
+    let profile = plan.profile(2).unwrap();
+    assert!(profile.packing > 0.0 && profile.stages.iter().all(|s| s.forward.seconds > 0.0));
+    assert!((profile.outside()).abs() < 1e-9 * profile.seconds);
+    let other = self::device(Precision::Bf16, false).unwrap();
+    assert!(matches!(CudaTrainPlan::on(&graph, 0, Precision::Bf16, other), Err(Error::Batch { .. })));
 }
