@@ -5,13 +5,14 @@
     rivals.py export --model M --batch 16 --size 224 --onnx FILE
     rivals.py run torch|torch-compile|onnxruntime|openvino --model M --mode train|sam|infer
               --batch 32 --size 224 --threads 2 --reps 7 [--warmup 2] [--onnx FILE]
+              [--device cuda] [--dtype fp32|tf32|bf16|fp16]
 
 `run` is one contestant in one process, so that its peak memory is its own. It prints a JSON line per timed step, in images per
 second, and a last one with the median and the peak in MB. The inference engines read the file that `export` made in another process and never
 load PyTorch.
 
-Everybody works on the network that `examples/step_speed.rs` times: timm's backbone, OTX's head for 20 labels, single precision,
-random weights and pixels, on which the speed does not depend. A step of training is forward, loss, backward and SGD; a step of
+Everybody works on the network that `examples/step_speed.rs` times: timm's backbone, OTX's head for 20 labels, single precision (or
+another for PyTorch on a GPU: `--dtype` is autocast's, `tf32` allows TF32), random weights and pixels, on which the speed does not depend. A step of training is forward, loss, backward and SGD; a step of
 SAM has two passes. Inference takes one batch at a time and waits for it.
 """
 import argparse
@@ -58,11 +59,11 @@ def network(name):
 
 
 def images(args):
-    """A batch as PyTorch likes it best on a CPU: channels last."""
+    """A batch as PyTorch likes it best: channels last, and already where it computes."""
     import torch
 
     shape = (args.batch, 3, args.size, args.size)
-    return torch.randn(shape).to(memory_format=torch.channels_last)
+    return torch.randn(shape).to(args.device, memory_format=torch.channels_last)
 
 
 def angular_loss(logits, present):
@@ -80,23 +81,30 @@ def torch_step(args):
     import torch
 
     torch.set_num_threads(args.threads)
-    model, x = network(args.model), images(args)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.dtype == "tf32"
+    short = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(args.dtype)
+    model, x = network(args.model).to(args.device), images(args)
     model.train(args.mode != "infer")
     if args.contestant == "torch-compile":
         model.compile()
 
+    def logits():
+        with torch.autocast(args.device.split(":")[0], dtype=short, enabled=short is not None):
+            return model(x)
+
     def infer():
         with torch.inference_mode():
-            model(x)
+            logits()
 
-    present = (torch.rand(args.batch, LABELS) < 0.08).float()
+    present = (torch.rand(args.batch, LABELS) < 0.08).float().to(args.device)
     weights = list(model.parameters())
     # Fused is the fastest of PyTorch's own SGDs.
     optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
 
     def gradient():
         optimizer.zero_grad(set_to_none=True)
-        angular_loss(model(x), present).backward()
+        angular_loss(logits().float(), present).backward()
 
     def train():
         gradient()
@@ -114,7 +122,15 @@ def torch_step(args):
             torch._foreach_sub_(weights, uphill)
         optimizer.step()
 
-    return {"train": train, "sam": sam, "infer": infer}[args.mode]
+    step = {"train": train, "sam": sam, "infer": infer}[args.mode]
+    if not args.device.startswith("cuda"):
+        return step
+
+    def finished():
+        step()
+        torch.cuda.synchronize()
+
+    return finished
 
 
 def random_pixels(args):
@@ -210,6 +226,7 @@ def main():
     workload.add_argument("--batch", type=int, default=32)
     workload.add_argument("--size", type=int, default=224, help="side of the images in pixels")
     workload.add_argument("--onnx", help="the exported network")
+    workload.add_argument("--device", default="cpu", help="where PyTorch computes")
 
     commands.add_parser("export", parents=[workload]).set_defaults(do=export)
     timed = commands.add_parser("run", parents=[workload])
@@ -218,6 +235,7 @@ def main():
     timed.add_argument("--threads", type=int, default=2)
     timed.add_argument("--reps", type=int, default=7, help="timed steps")
     timed.add_argument("--warmup", type=int, default=2, help="steps before those")
+    timed.add_argument("--dtype", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
     timed.set_defaults(do=run)
 
     args = parser.parse_args()

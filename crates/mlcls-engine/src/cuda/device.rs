@@ -46,4 +46,10 @@ pub trait Device: Debug + Send {
     /// Runs a sequence launch by launch, and gives the milliseconds of each. Launches of a few microseconds look slower
     /// than they are in [`run`](Self::run), which does not wait for the processor.
     fn times(&mut self, tape: TapeId) -> Result<Vec<f32>>;
+
+    /// Becomes one of `size` devices that work together; waits until all have been called with this `id`.
+    fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()>;
+
+    /// Replaces `len` numbers by their sums over all devices that work together, or leaves them if there is but one.
+    fn sum(&mut self, at: Address, len: usize) -> Result<()>;
 }

@@ -50,6 +50,18 @@ impl CudaDevice {
         emulator::Emulator::open(self.precision, false).is_some()
     }
 
+    /// Whether there is such a GPU and the kernels can run on it.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn check(self) -> Result<()> {
+        #[cfg(any(test, feature = "emulator"))]
+        if self.ordinal == Self::EMULATED {
+            return Ok(());
+        }
+        gpu::check(self.ordinal)
+    }
+
     fn open(self) -> Result<Box<dyn device::Device>> {
         #[cfg(any(test, feature = "emulator"))]
         if self.ordinal == Self::EMULATED

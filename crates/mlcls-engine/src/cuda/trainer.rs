@@ -161,6 +161,23 @@ impl CudaTrainer {
         Ok(trainer)
     }
 
+    /// A name for a new group of trainers, of 128 bytes: rank 0 makes it and gives it to all others.
+    ///
+    /// # Errors
+    /// NCCL is not found, or finds no network.
+    pub fn unique_id() -> Result<Vec<u8>> {
+        super::gpu::nccl::unique_id()
+    }
+
+    /// Becomes one of `size` trainers on as many GPUs, whose steps follow the sum of all their gradients; waits for the others.
+    /// They must have the same weights by then, and make the same calls in the same order.
+    ///
+    /// # Errors
+    /// NCCL is not found, or the group cannot be made.
+    pub fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()> {
+        self.plan.device.join(id, rank, size)
+    }
+
     /// Largest batch.
     pub fn max_batch(&self) -> usize {
         self.plan.max()
@@ -242,6 +259,7 @@ impl CudaTrainer {
         if std::mem::take(&mut self.batches) == 0 {
             return Err(Error::Input { found: "no gradient", expected: "forward and backward of a batch" });
         }
+        self.plan.device.sum(self.vectors.sum, self.lens[0])?;
         self.plan.device.run(self.tapes.norm)?;
         let mut norm = [0; 8];
         self.plan.device.download(self.vectors.numbers, &mut norm)?;

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char};
 use cudarc::nvrtc::{result, result::NvrtcError, sys};
 
 use super::driver::{cuda, dotted};
+use super::library::Library;
 use crate::error::{Error, Result};
 
 /// The compiler, found and loaded.
@@ -23,7 +24,8 @@ impl Nvrtc {
         // SAFETY: the library asks for nothing when it is loaded.
         let found = || unsafe { sys::is_culib_present() };
         if !found() {
-            folders::preload(newest);
+            let majors = [13, 12].into_iter().filter(|&major| major <= newest);
+            let _ = majors.map(|major| format!("libnvrtc.so.{major}")).find_map(|name| Library::find(&name));
         }
         if !found() {
             return Err(cuda(
@@ -112,52 +114,6 @@ fn failed(error: NvrtcError) -> Error {
 
 fn bytes(chars: Vec<c_char>) -> Vec<u8> {
     chars.into_iter().map(|char| char as u8).collect()
-}
-
-/// The places where the toolkit, pip and conda put the compiler, none of which the loader knows by itself.
-mod folders {
-    use std::env::var_os;
-    use std::fs::read_dir;
-    use std::path::{Path, PathBuf};
-
-    /// Loads the compiler by its path. From then on the loader also finds it by its bare name.
-    pub(super) fn preload(newest: u32) {
-        for major in [13, 12].into_iter().filter(|&major| major <= newest) {
-            let name = format!("libnvrtc.so.{major}");
-            if let Some(path) = all().iter().map(|folder| folder.join(&name)).find(|path| path.exists()) {
-                return load(&path);
-            }
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn load(path: &Path) {
-        use std::os::unix::ffi::OsStrExt;
-        let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return };
-        // SAFETY: the library asks for nothing when it is loaded. It stays loaded.
-        unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn load(_: &Path) {}
-
-    fn all() -> Vec<PathBuf> {
-        let set = |name| var_os(name).map(PathBuf::from);
-        let mut all: Vec<PathBuf> = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(set).collect();
-        all.push("/usr/local/cuda".into());
-        all = all.into_iter().map(|toolkit| toolkit.join("lib64")).collect();
-        for lib in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(set).map(|root| root.join("lib")) {
-            let pythons = inside(&lib).into_iter().filter(|path| path.to_string_lossy().contains("/python3"));
-            let packages = pythons.flat_map(|python| inside(&python.join("site-packages/nvidia")));
-            all.extend(packages.map(|package| package.join("lib")));
-            all.push(lib);
-        }
-        all
-    }
-
-    fn inside(folder: &Path) -> Vec<PathBuf> {
-        read_dir(folder).map(|all| all.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

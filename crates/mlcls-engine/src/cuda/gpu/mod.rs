@@ -3,6 +3,8 @@
 mod cache;
 mod compile;
 mod driver;
+mod library;
+pub(super) mod nccl;
 mod pinned;
 mod tape;
 
@@ -17,6 +19,7 @@ use self::cache::Cache;
 use self::compile::Nvrtc;
 pub use self::driver::{GpuInfo, gpus};
 use self::driver::{cuda, dotted, failed, refused};
+use self::nccl::Nccl;
 use self::pinned::{Pair, Pinned, grown};
 use self::tape::{Kernel, Tape};
 use super::device::{Address, Device, Launch, TapeId};
@@ -36,6 +39,8 @@ pub(crate) struct Gpu {
     uploads: BTreeMap<u32, Pair>,
     download: Option<Pinned>,
     blocks: Vec<Address>,
+    /// The group of GPUs that this one works in, if any.
+    group: Option<Nccl>,
     module: Arc<CudaModule>,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
@@ -57,6 +62,7 @@ impl Gpu {
             uploads,
             download: None,
             blocks: Vec::new(),
+            group: None,
             module,
             stream,
             context,
@@ -68,6 +74,11 @@ impl Gpu {
             .get(index)
             .ok_or_else(|| cuda(format!("no sequence {index}: {} recorded", self.tapes.len())))
     }
+}
+
+/// Whether there is a GPU of this number that the kernels can run on.
+pub(super) fn check(ordinal: usize) -> Result<()> {
+    driver::find(ordinal).map(drop)
 }
 
 /// Loads the kernels into a context, from the cache or compiled.
@@ -160,6 +171,17 @@ impl Device for Gpu {
     fn times(&mut self, tape: TapeId) -> Result<Vec<f32>> {
         self.tape(tape)?.times(&self.stream)
     }
+
+    fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()> {
+        if size != 1 {
+            self.group = Some(Nccl::join(&self.stream, id, rank, size)?);
+        }
+        Ok(())
+    }
+
+    fn sum(&mut self, at: Address, len: usize) -> Result<()> {
+        self.group.as_ref().map_or(Ok(()), |group| group.sum_f32(at, len))
+    }
 }
 
 impl Drop for Gpu {
@@ -167,6 +189,8 @@ impl Drop for Gpu {
         // What still runs may use the memory. Nobody is left to hear of errors; one that was kept from before
         // would stop the context from being bound.
         let _ = self.context.check_err();
+        // Before the stream is waited for, which may be in a sum that other ranks have left.
+        self.group = None;
         let _ = self.stream.synchronize();
         for block in self.blocks.drain(..) {
             // SAFETY: the block is ours, nothing runs any more, and it is freed once.
