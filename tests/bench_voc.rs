@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::util::{Done, finish, nowhere};
+use crate::util::{Done, finish, has_gpu, nowhere};
 
 /// The program of the chores, built beside the binary under test.
 fn xtask() -> &'static Path {
@@ -213,9 +213,13 @@ fn wrong_usage_ends_the_bench_before_it_starts() {
     assert!(message(&["--models", "mobilenet_v3_larg"]).contains("did you mean"));
     assert!(message(&["--set", "optim.lrr=1"]).contains("optim.lr"));
     assert!(message(&["--pretrained", "efficientnet_b0=auto"]).contains("expected MODEL=WEIGHTS"));
-    let cuda = message(&["--device", "cuda"]);
-    assert!(cuda.starts_with("error: --device cuda: this mlcls has no CUDA engine"), "{cuda}");
-    assert_eq!(cuda.trim().lines().count(), 1, "{cuda}");
+    assert!(message(&["--precision", "bf16"]).contains("processors compute in fp32"));
+    if !has_gpu() {
+        let cuda = message(&["--device", "cuda:1", "--precision", "tf32"]);
+        let why = if cfg!(feature = "cuda") { "CUDA: " } else { "this mlcls was built without CUDA" };
+        assert!(cuda.starts_with(&format!("error: --device cuda:1: {why}")), "{cuda}");
+        assert_eq!(cuda.trim().lines().count(), 1, "{cuda}");
+    }
     assert!(!dir.path().join("runs").exists());
 }
 

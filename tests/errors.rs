@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::util::{demo, mlcls, nowhere, short_training};
+use crate::util::{demo, has_gpu, mlcls, nowhere, short_training};
 
 /// Runs a command that must fail with exit code 1, and returns its message.
 #[track_caller]
@@ -165,6 +165,59 @@ fn a_cut_off_state_is_refused_and_the_checkpoint_survives() {
     fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
     contains(&message(["train", "--resume", &run.display().to_string()]), &["state.safetensors"]);
     assert!(fs::read(run.join("checkpoints/best.safetensors")).unwrap() == best);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_missed_before_anything_is_made() {
+    // What a program with and without the feature has to say.
+    let parts: &[&str] = match cfg!(feature = "cuda") {
+        true => &["NVIDIA driver", "--device cpu"],
+        false => &["device cuda", "built without", "cargo build --release --features cuda", "cpu"],
+    };
+    if has_gpu() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    contains(&message(short_training(&run, &["--device", "cuda"])), parts);
+    contains(&message(short_training(&run, &["--set", "train.device=cuda:1", "--precision", "tf32"])), parts);
+    contains(&message(short_training(&run, &["--device", "cuda", "--dry-run"])), parts);
+    assert!(!run.exists(), "a run that did not start leaves no folder");
+    contains(&message(["eval", &demo().best(), &demo().data(), "--device", "cuda"]), parts);
+    contains(&message(["predict", &demo().best(), &demo().image(0), "--device", "cuda"]), parts);
+
+    mlcls(short_training(&run, &["--epochs", "1", "--limit", "16"])).ok();
+    let config = run.join("config.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("device: cpu", "device: cuda")).unwrap();
+    contains(&message(["train", "--resume", &run.display().to_string()]), parts);
+}
+
+#[test]
+fn devices_and_precisions_that_do_not_fit_are_refused() {
+    let run = nowhere();
+    let train = |more: &[&str]| message(short_training(&run, more));
+    contains(&train(&["--device", "cudda"]), &["--device: `train.device`", "did you mean `cuda`"]);
+    contains(
+        &train(&["--precision", "bf16"]),
+        &["--precision: `train.precision`", "processors compute in fp32"],
+    );
+    contains(
+        &train(&["--device", "cuda", "--freeze", "backbone"]),
+        &["--freeze: `train.freeze`", "train.device=cpu"],
+    );
+    let eval = |more: &[&str]| {
+        let (best, data) = (demo().best(), demo().data());
+        mlcls([&["eval", &best, &data][..], more].concat())
+    };
+    let cpu = eval(&["--precision", "tf32"]);
+    assert_eq!(cpu.code, Some(1), "{cpu:#?}");
+    contains(&cpu.stderr, &["device cpu: precision is tf32", "processors compute in fp32"]);
+    let wrong = eval(&["--device", "cuda:x"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    contains(&wrong.stderr, &["--device", "cuda:N"]);
+    let same = eval(&["--device", "cpu", "--precision", "fp32", "--json"]).ok();
+    contains(&same.stdout, &["\"device\": \"cpu\""]);
 }
 
 #[test]

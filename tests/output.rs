@@ -56,7 +56,14 @@ fn a_dry_run_measures_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let done = mlcls(short_training(&out, &["--dry-run"])).ok();
-    for part in ["training on `train`", "one batch of 8: loss", "img/s", "memory", "nothing was written"] {
+    for part in [
+        "training on `train`",
+        "one batch of 8: loss",
+        "device  cpu",
+        "img/s",
+        "memory",
+        "nothing was written",
+    ] {
         assert!(done.stdout.contains(part), "no {part:?} in:\n{}", done.stdout);
     }
     assert!(!out.exists());
@@ -76,7 +83,8 @@ fn find_lists_the_models() {
 #[test]
 fn doctor_says_what_the_machine_offers() {
     let text = crate::util::finish(command(["doctor"]).env("RAYON_NUM_THREADS", "3")).ok().stdout;
-    for part in ["kernels", "threads 3", "CUDA", "not part of this program", "offline", "weights list"] {
+    let built = if cfg!(feature = "cuda") { "built in" } else { "not part of this program" };
+    for part in ["kernels", "threads 3", "CUDA", built, "offline", "weights list"] {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
     let machine: serde_json::Value = serde_json::from_str(&mlcls(["doctor", "--json"]).ok().stdout).unwrap();
@@ -85,6 +93,12 @@ fn doctor_says_what_the_machine_offers() {
         "{machine}"
     );
     assert_eq!(machine["weights"]["here"].as_array().unwrap().len(), 0);
+    let cuda = &machine["cuda"];
+    assert_eq!(cuda["built"].as_bool(), Some(cfg!(feature = "cuda")), "{cuda}");
+    match cuda["error"].as_str() {
+        Some(error) => assert!(error.contains("NVIDIA driver"), "{cuda}"),
+        None => assert!(cuda["gpus"].as_array().unwrap().is_empty() || cfg!(feature = "cuda"), "{cuda}"),
+    }
 }
 
 #[test]

@@ -49,6 +49,17 @@ pub fn finish(command: &mut Command) -> Done {
     }
 }
 
+/// Whether the binary can use a GPU; says so in one line where a test is skipped for it.
+pub fn has_gpu() -> bool {
+    let machine = mlcls(["doctor", "--json"]).ok().stdout;
+    let machine: serde_json::Value = serde_json::from_str(&machine).expect("the doctor prints JSON");
+    let has = machine["cuda"]["built"] == true && machine["cuda"]["error"].is_null();
+    if has {
+        println!("skipped: there is an NVIDIA driver");
+    }
+    has
+}
+
 /// A folder that does not exist.
 pub fn nowhere() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("nowhere")

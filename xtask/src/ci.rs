@@ -63,6 +63,9 @@ enum Candle {
     Never,
 }
 
+/// Features that every target is checked and tested with, the same for the whole workspace, so that nothing is built twice.
+const FEATURES: &str = "mlcls-cli/serve,mlcls-cli/cuda";
+
 /// Runs the chosen steps and stops at the first that fails.
 fn run_steps(steps: &[&Step]) -> Result<()> {
     let start = Instant::now();
@@ -134,8 +137,9 @@ fn layers() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    // With the features, or the kernels' benches and the server would be skipped.
-    let targets = ["--workspace", "--all-targets", "--features", "mlcls-engine/bench,mlcls-cli/serve"];
+    // With the benches' feature too, or they would be skipped.
+    let features = format!("mlcls-engine/bench,{FEATURES}");
+    let targets = ["--workspace", "--all-targets", "--features", &features];
     let args = [&["clippy", "--locked"], &targets[..], &["--", "--deny", "warnings"]].concat();
     shell::run(&mut command("cargo", &args))
 }
@@ -153,6 +157,6 @@ fn alone() -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    let args = ["test", "--locked", "--workspace", "--quiet", "--features", "mlcls-cli/serve"];
+    let args = ["test", "--locked", "--workspace", "--quiet", "--features", FEATURES];
     shell::run(&mut command("cargo", &args))
 }

@@ -7,6 +7,7 @@ use mlcls_metrics::{
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::score_split;
 
@@ -79,7 +80,7 @@ pub fn fit_calibration(
     method: CalibrationMethod,
 ) -> Result<CalibrationReport> {
     let labels = checkpoint.info.labels.len();
-    let scored = score_split(checkpoint, dataset, split, batch_size)?;
+    let scored = score_split(checkpoint, dataset, split, batch_size, Device::Cpu)?;
     let fit = |logits: &Scores<'_>| match method {
         CalibrationMethod::Platt => Calibration::fit_platt(logits, LEAST_POSITIVES),
         CalibrationMethod::Temperature => Calibration::fit_temperature(logits),

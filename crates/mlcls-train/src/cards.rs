@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mlcls_models::write_atomic;
 use serde_json::{Value, json};
 
+use crate::device::Device;
 use crate::error::Result;
 use crate::run_dir::RunDir;
 use crate::setup::Setup;
@@ -13,13 +14,13 @@ use crate::setup::Setup;
 /// Writes all three.
 pub(crate) fn write(dir: &RunDir, setup: &Setup) -> Result<()> {
     write_json(&dir.dataset(), &serde_json::to_value(&setup.summary).unwrap_or_default())?;
-    write_json(&dir.environment(), &environment())?;
+    write_json(&dir.environment(), &environment(setup.device))?;
     // Last, since a folder with it is a run that can be continued.
     write_text(&dir.config(), &setup.config.to_yaml())
 }
 
-/// Versions and machine.
-fn environment() -> Value {
+/// Versions and machine; `gpu` is the name of the GPU that computes.
+fn environment(device: Device) -> Value {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     json!({
         "mlcls_version": env!("CARGO_PKG_VERSION"),
@@ -27,7 +28,9 @@ fn environment() -> Value {
         "arch": std::env::consts::ARCH,
         "cpus": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "threads": rayon::current_num_threads(),
-        "device": "cpu",
+        "device": device.name(),
+        "precision": device.precision().name(),
+        "gpu": device.gpu(),
         "started_unix": started,
         "command": std::env::args().collect::<Vec<_>>(),
     })

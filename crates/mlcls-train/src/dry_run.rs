@@ -14,8 +14,10 @@ use crate::setup::{Memory, Setup, build_model};
 use crate::state::LossSum;
 
 /// What one step costs, and so the run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DryRun {
+    /// Where it was tried, and in which numbers, for example `cuda bf16`.
+    pub device: String,
     /// Images in the batch that was tried.
     pub images: usize,
     /// Loss per image and known label at the start.
@@ -74,6 +76,7 @@ pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Resu
         run_seconds += step_of(&mut gradient, alike + 1)?.1 * batches * (epochs - alike) as f64;
     }
     Ok(DryRun {
+        device: setup.device.to_string(),
         images: batch.iter().map(Batch::len).sum(),
         loss: loss.mean().unwrap_or(0.0),
         gradient_norm,
@@ -99,7 +102,7 @@ mod tests {
         let setup = Setup::new(testing::config(&[]), &dataset, testing::model()).unwrap();
         let weights = Weights::init(&setup.model.graph, 0);
         let found = measure(&setup, weights).unwrap();
-        assert_eq!(found.images, 4);
+        assert_eq!((found.images, found.device.as_str()), (4, "cpu"));
         assert!(found.loss > 0.0 && found.gradient_norm > 0.0 && found.step_seconds > 0.0, "{found:?}");
         assert_eq!(found.run_seconds, 3.0 * found.epoch_seconds);
         let frozen = testing::config(&["train.freeze=backbone", "train.freeze_epochs=1"]);

@@ -76,14 +76,14 @@ impl Ema {
     /// # Panics
     /// `weights` are those of another network: the lengths differ.
     pub fn update(&mut self, weights: &Weights) {
-        self.updates += 1;
-        let rest = (1.0 - self.decay()) as f32;
+        let rest = (1.0 - self.count_update()) as f32;
         move_towards(&mut self.weights.params, &weights.params, rest);
         move_towards(&mut self.weights.buffers, &weights.buffers, rest);
     }
 
-    /// The decay of the latest update.
-    fn decay(&self) -> f64 {
+    /// Counts an update that takes place here or elsewhere, and returns its decay.
+    pub(crate) fn count_update(&mut self) -> f64 {
+        self.updates += 1;
         let EmaConfig { decay, warmup } = self.config;
         let n = self.updates as f64;
         if warmup { decay.min((1.0 + n) / (10.0 + n)) } else { decay }
@@ -92,6 +92,11 @@ impl Ema {
     /// The averaged weights.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// The averaged weights, to take over those of a saved state or of a GPU.
+    pub(crate) fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
     }
 
     /// Number of updates so far.

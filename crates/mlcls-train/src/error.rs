@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::DeviceName;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -61,6 +63,14 @@ pub enum Error {
         /// All of them, with what is wrong.
         problems: Vec<mlcls_data::BadImage>,
     },
+    /// A device cannot be used for this.
+    #[error("device {device}: {reason}")]
+    Device {
+        /// The device.
+        device: DeviceName,
+        /// What was found, what was expected, what to do.
+        reason: String,
+    },
     /// The run would not fit into memory.
     #[error(
         "a batch of {batch} needs {} MB of memory and {} MB are available; {}",
@@ -83,6 +93,23 @@ pub enum Error {
         available: u64,
         /// The largest batch that fits; 0 if none does.
         largest: usize,
+    },
+    /// The run does not fit into the memory of a GPU.
+    #[error(
+        "a batch of {batch} does not fit into the memory of {device}, beside one of {eval_batch} for validation: {} MB were refused; \
+         take a smaller train.batch_size (with optim.accumulate a step sees as many images as now), eval.batch_size or \
+         model.image_size",
+        bytes.div_ceil(1_000_000)
+    )]
+    GpuMemory {
+        /// The GPU.
+        device: DeviceName,
+        /// Bytes that it was last asked for.
+        bytes: usize,
+        /// Images per batch of training.
+        batch: usize,
+        /// Images per batch of validation.
+        eval_batch: usize,
     },
     /// A checkpoint cannot be used.
     #[error("checkpoint {}: {reason}", path.display())]

@@ -7,6 +7,7 @@ use mlcls_metrics::{Report, Scores, Threshold};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::score::Scored;
 
@@ -17,11 +18,13 @@ pub struct EvalOptions {
     pub batch_size: usize,
     /// Score from which a label counts as predicted, the same for all; the checkpoint's own when `None`.
     pub threshold: Option<f32>,
+    /// Where the network runs.
+    pub device: Device,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { batch_size: 64, threshold: None }
+        Self { batch_size: 64, threshold: None, device: Device::Cpu }
     }
 }
 
@@ -41,6 +44,8 @@ pub struct Evaluation {
     /// The same for each label, where they were chosen one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Vec<f32>>,
+    /// Where the network ran, and in which numbers, for example `cuda bf16`.
+    pub device: String,
     /// Seconds that the images took, decoding included.
     pub seconds: f64,
     /// Scores of each image, `[images, labels]` row by row in the order of the split; not part of the JSON.
@@ -67,6 +72,7 @@ impl Evaluation {
             report: scored.report(info.labels.len(), used)?,
             threshold,
             thresholds,
+            device: options.device.to_string(),
             seconds: scored.seconds,
             scores: scored.scores,
             targets: scored.targets,
@@ -98,7 +104,7 @@ pub fn evaluate_checkpoint(
     split: &str,
     options: &EvalOptions,
 ) -> Result<Evaluation> {
-    let scored = score_split(checkpoint, dataset, split, options.batch_size)?;
+    let scored = score_split(checkpoint, dataset, split, options.batch_size, options.device)?;
     Evaluation::of(scored, checkpoint, split, options)
 }
 
@@ -152,11 +158,12 @@ pub(crate) fn score_split(
     dataset: &Dataset,
     split: &str,
     batch: usize,
+    device: Device,
 ) -> Result<Scored> {
     let info = &checkpoint.info;
     let loader = loader(checkpoint, dataset, split, batch)?;
     let graph = &checkpoint.model.graph;
-    Scored::of(graph, &checkpoint.weights, &loader, &info.loss, &info.calibration, || Ok(()))
+    Scored::of(graph, &checkpoint.weights, device, &loader, &info.loss, &info.calibration, || Ok(()))
 }
 
 /// The images of a split as a checkpoint takes them.
@@ -204,7 +211,7 @@ mod tests {
         let dataset = testing::dataset(folder.path(), 2, 9);
         let checkpoint = testing::checkpoint();
         let evaluate = |dataset: &Dataset, batch_size| {
-            let options = EvalOptions { batch_size, threshold: Some(0.4) };
+            let options = EvalOptions { batch_size, threshold: Some(0.4), ..Default::default() };
             evaluate_checkpoint(&checkpoint, dataset, "val", &options).unwrap()
         };
         let expected = evaluate(&dataset, 9);

@@ -2,25 +2,28 @@
 
 use mlcls_data::Batch;
 use mlcls_engine::{InferPlan, TrainPlan, Weights};
+use mlcls_loss::LossValue;
 
+use crate::device::Training;
 use crate::error::{Error, Result};
 use crate::optim::global_norm;
 use crate::setup::{Frozen, Setup};
 use crate::state::LossSum;
 
 /// What runs in a step.
-struct Plan {
-    /// The part that keeps its weights, if there is one.
-    front: Option<Front>,
-    /// What trains: all, or what comes behind that.
-    tail: TrainPlan,
+enum Plan {
+    /// Everything trains.
+    Whole(Box<Training>),
+    /// A part keeps its weights; on processors only.
+    Behind(Box<Behind>),
 }
 
-/// A part that keeps its weights.
-struct Front {
-    plan: InferPlan,
-    /// What it made of each batch of the step: SAM's second pass needs it again.
+/// A part that keeps its weights, and what comes behind it.
+struct Behind {
+    front: InferPlan,
+    /// What the front made of each batch of the step: SAM's second pass needs it again.
     values: Vec<Vec<f32>>,
+    tail: TrainPlan,
 }
 
 /// The training plan and the vectors around it.
@@ -59,17 +62,26 @@ impl Plan {
         seed: u64,
     ) -> Result<&[f32]> {
         let n = batch.len();
-        let Some(Front { plan, values }) = &mut self.front else {
-            return Ok(self.tail.forward(params, buffers, &batch.pixels, n, seed)?);
+        let Behind { front, values, tail } = match self {
+            Self::Whole(plan) => return plan.forward(params, buffers, &batch.pixels, n, seed),
+            Self::Behind(behind) => &mut **behind,
         };
         if !again {
             if values.len() == number {
                 values.push(vec![]);
             }
             values[number].clear();
-            values[number].extend_from_slice(plan.run(&batch.pixels, n)?);
+            values[number].extend_from_slice(front.run(&batch.pixels, n)?);
         }
-        Ok(self.tail.forward_behind(params, buffers, &values[number], n, seed)?)
+        Ok(tail.forward_behind(params, buffers, &values[number], n, seed)?)
+    }
+
+    /// Gradients of the parameters, by those of the logits of the last batch.
+    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Whole(plan) => plan.backward(params, dlogits, grads),
+            Self::Behind(behind) => Ok(behind.tail.backward(params, dlogits, grads)?),
+        }
     }
 }
 
@@ -94,27 +106,18 @@ impl<'a> Gradient<'a> {
         let Weights { params, buffers } = weights;
         let mut sum = LossSum::default();
         for (number, batch) in batches.iter().enumerate() {
-            let seed = seed_of([setup.config.train.seed, pass.steps, number as u64, pass.number]);
-            let again = pass.number > 0;
+            let (again, seed) = (pass.number > 0, seed_of(setup, number, pass));
             let logits = plan.forward(params, buffers, batch, (number, again), seed)?;
-            self.dlogits.resize(logits.len(), 0.0);
-            let (targets, mask) = (&batch.targets, &batch.mask);
-            let value = setup.loss.value_and_grad(logits, targets, mask, &mut self.dlogits)?;
-            if !value.objective.is_finite() {
-                let per_image = setup.loss.per_image(logits, targets, mask, setup.summary.labels.len())?;
-                let culprits = batch.indices.iter().zip(per_image).filter(|(_, v)| !v.is_finite());
-                return Err(self.not_finite("the loss", pass, true, culprits.map(|(i, _)| *i)));
-            }
+            sum.add(loss_of(setup, logits, batch, &mut self.dlogits, pass)?);
             let grads = if number == 0 { &mut self.values } else { &mut self.one_batch };
-            plan.tail.backward(params, &self.dlogits, grads)?;
+            plan.backward(params, &self.dlogits, grads)?;
             if number > 0 {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
-            sum.add(value);
         }
         if !global_norm(&self.values).is_finite() {
             let all = batches.iter().flat_map(|batch| batch.indices.iter().copied());
-            return Err(self.not_finite("the gradient", pass, false, all));
+            return Err(not_finite(setup, "the gradient", pass, false, all));
         }
         Ok(sum)
     }
@@ -123,40 +126,58 @@ impl<'a> Gradient<'a> {
     fn prepare(&mut self, weights: &Weights, epoch: usize) -> Result<()> {
         let (graph, batch) = (&self.setup.model.graph, self.setup.train.options().batch);
         let frozen = self.setup.frozen_in(epoch);
-        if self.plan.as_ref().is_some_and(|plan| plan.front.is_some() == frozen.is_some()) {
+        if self.plan.as_ref().is_some_and(|plan| matches!(plan, Plan::Behind(_)) == frozen.is_some()) {
             return Ok(());
         }
         self.plan = None; // Its memory is free for the next.
         self.plan = Some(match frozen {
-            None => Plan { front: None, tail: TrainPlan::new(graph, batch)? },
-            Some(Frozen { node, .. }) => {
-                let plan = InferPlan::up_to(graph, weights, batch, node)?;
-                Plan {
-                    front: Some(Front { plan, values: vec![] }),
-                    tail: TrainPlan::behind(graph, batch, node)?,
-                }
-            }
+            None => Plan::Whole(Box::new(Training::new(graph, batch, self.setup.device)?)),
+            Some(Frozen { node, .. }) => Plan::Behind(Box::new(Behind {
+                front: InferPlan::up_to(graph, weights, batch, node)?,
+                values: vec![],
+                tail: TrainPlan::behind(graph, batch, node)?,
+            })),
         });
         Ok(())
     }
-
-    fn not_finite(
-        &self,
-        what: &'static str,
-        pass: Pass,
-        culprits: bool,
-        images: impl Iterator<Item = usize>,
-    ) -> Error {
-        let items = self.setup.train.items();
-        let images = images.map(|i| items[i].image.clone()).collect();
-        Error::NotFinite { what, epoch: pass.epoch, step: pass.step, culprits, images }
-    }
 }
 
-/// One seed from several numbers.
-fn seed_of(numbers: [u64; 4]) -> u64 {
+/// The loss of a batch, and its gradient by the logits into `dlogits`.
+pub(crate) fn loss_of(
+    setup: &Setup,
+    logits: &[f32],
+    batch: &Batch,
+    dlogits: &mut Vec<f32>,
+    pass: Pass,
+) -> Result<LossValue> {
+    dlogits.resize(logits.len(), 0.0);
+    let (targets, mask) = (&batch.targets, &batch.mask);
+    let value = setup.loss.value_and_grad(logits, targets, mask, dlogits)?;
+    if value.objective.is_finite() {
+        return Ok(value);
+    }
+    let per_image = setup.loss.per_image(logits, targets, mask, setup.summary.labels.len())?;
+    let culprits = batch.indices.iter().zip(per_image).filter(|(_, v)| !v.is_finite());
+    Err(not_finite(setup, "the loss", pass, true, culprits.map(|(i, _)| *i)))
+}
+
+/// The error of a step that came to a number that is none.
+pub(crate) fn not_finite(
+    setup: &Setup,
+    what: &'static str,
+    pass: Pass,
+    culprits: bool,
+    images: impl Iterator<Item = usize>,
+) -> Error {
+    let items = setup.train.items();
+    let images = images.map(|i| items[i].image.clone()).collect();
+    Error::NotFinite { what, epoch: pass.epoch, step: pass.step, culprits, images }
+}
+
+/// The seed of dropout and drop-path in a pass over the `number`-th batch of a step.
+pub(crate) fn seed_of(setup: &Setup, number: usize, pass: Pass) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    for number in numbers {
+    for number in [setup.config.train.seed, pass.steps, number as u64, pass.number] {
         hasher.update(&number.to_le_bytes());
     }
     hasher.finalize().as_bytes()[..8].iter().fold(0, |seed, &byte| seed << 8 | u64::from(byte))

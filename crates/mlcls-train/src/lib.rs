@@ -65,6 +65,7 @@ mod cards;
 mod checkpoint;
 mod config;
 mod dataset;
+mod device;
 mod dry_run;
 mod early_stopping;
 mod ema;
@@ -74,6 +75,7 @@ mod event;
 mod gradient;
 mod history;
 mod improvement;
+mod learner;
 mod optim;
 mod predict;
 mod run_dir;
@@ -88,17 +90,20 @@ mod tensorboard;
 mod testing;
 mod thresholds;
 mod train;
+mod world;
 
 pub use adaptive::{AdaptiveInterval, adaptive_repeats};
 pub use available::available_memory;
 pub use calibrate::{CalibrationMethod, CalibrationReport, Reliability, fit_calibration};
 pub use checkpoint::{Checkpoint, CheckpointInfo, MetricValue};
 pub use config::{
-    AugmentConfig, Auto, Config, ConfigError, DEFAULT_MODEL, DEFAULT_RECIPE, DataConfig, EvalConfig, Freeze,
-    Layers, LogConfig, LossConfig, LossName, Metric, ModelConfig, NormalizationName, OptimConfig, OptimName,
-    RawConfig, ScheduleConfig, ScheduleName, Template, TrainConfig, template, templates,
+    AugmentConfig, Auto, Config, ConfigError, DEFAULT_MODEL, DEFAULT_RECIPE, DataConfig, DeviceName,
+    EvalConfig, Freeze, Layers, LogConfig, LossConfig, LossName, Metric, ModelConfig, NormalizationName,
+    OptimConfig, OptimName, PrecisionName, RawConfig, ScheduleConfig, ScheduleName, Template, TrainConfig,
+    template, templates,
 };
 pub use dataset::open_dataset;
+pub use device::Device;
 pub use dry_run::{DryRun, dry_run};
 pub use early_stopping::{EarlyStopping, EarlyStoppingConfig};
 pub use ema::{Ema, EmaConfig, WeightsKind};
@@ -116,3 +121,4 @@ pub use stop::StopFlag;
 pub use summary::{RunSummary, WeakLabel};
 pub use thresholds::{ThresholdReport, checkpoint_thresholds};
 pub use train::{resume, train};
+pub use world::{Placement, World, WorldError};

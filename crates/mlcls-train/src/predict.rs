@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use mlcls_data::{ImageError, ImageProblem, decode_for, image_sides, load_image, resize};
-use mlcls_engine::InferPlan;
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::device::{Device, Inference};
 use crate::error::Result;
 
 /// What a model says about one image file.
@@ -38,18 +38,26 @@ pub struct Prediction {
 #[derive(Debug)]
 pub struct Predictor<'a> {
     info: &'a CheckpointInfo,
-    plan: InferPlan,
+    plan: Inference,
     batch: usize,
 }
 
 impl<'a> Predictor<'a> {
-    /// Compiles the checkpoint's model for batches of up to `batch` images (at least 1).
+    /// Compiles the checkpoint's model for batches of up to `batch` images (at least 1), on the processor.
     ///
     /// # Errors
     /// The memory for it cannot be had.
     pub fn new(checkpoint: &'a Checkpoint, batch: usize) -> Result<Self> {
+        Self::on(Device::Cpu, checkpoint, batch)
+    }
+
+    /// The same on any device.
+    ///
+    /// # Errors
+    /// There is no such device, it cannot run the model, or the memory for it cannot be had.
+    pub fn on(device: Device, checkpoint: &'a Checkpoint, batch: usize) -> Result<Self> {
         let batch = batch.max(1);
-        let plan = InferPlan::new(&checkpoint.model.graph, &checkpoint.weights, batch)?;
+        let plan = Inference::new(&checkpoint.model.graph, &checkpoint.weights, batch, device)?;
         Ok(Self { info: &checkpoint.info, plan, batch })
     }
 

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use mlcls_data::Loader;
-use mlcls_engine::{Graph, InferPlan, Weights};
+use mlcls_engine::{Graph, Weights};
 use mlcls_loss::Loss;
 use mlcls_metrics::{Calibration, Report, Scores, Threshold, evaluate};
 
+use crate::device::{Device, Inference};
 use crate::error::Error;
 use crate::state::LossSum;
 
@@ -22,19 +23,20 @@ pub(crate) struct Scored {
 }
 
 impl Scored {
-    /// Runs the model on every image of the loader; `go_on` is asked before each batch.
+    /// Runs the model on a device on every image of the loader; `go_on` is asked before each batch.
     pub fn of<E: From<Error>>(
         graph: &Graph,
         weights: &Weights,
+        device: Device,
         loader: &Loader,
         loss: &Loss,
         calibration: &Calibration,
         go_on: impl Fn() -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut plan = InferPlan::new(graph, weights, loader.options().batch).map_err(Error::from)?;
+        let mut plan = Inference::new(graph, weights, loader.options().batch, device)?;
         let forward = |pixels: &[u8], n| {
             go_on()?;
-            Ok(plan.run(pixels, n).map_err(Error::from)?.to_vec())
+            Ok(plan.run(pixels, n)?.to_vec())
         };
         Self::by(forward, loader, loss, calibration)
     }

@@ -12,6 +12,7 @@ use crate::available::available_memory;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::config::{Auto, Config, ConfigError, Freeze, NormalizationName, OptimName, ScheduleName};
 use crate::dataset::{check_images, train_and_val, warnings};
+use crate::device::{Device, Inference, Training};
 use crate::early_stopping::{EarlyStopping, EarlyStoppingConfig};
 use crate::ema::EmaConfig;
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub(crate) struct Setup {
     pub loss: Loss,
     pub train: Loader,
     pub val: Loader,
+    /// Where networks run.
+    pub device: Device,
     /// Optimizer steps in an epoch.
     pub steps_per_epoch: usize,
     /// Epochs between two validations.
@@ -98,6 +101,8 @@ pub(crate) fn build_model(config: &Config, classes: usize) -> Result<Model> {
 impl Setup {
     /// Takes every decision; `model` must have as many classes as the data set has labels.
     pub fn new(config: Config, dataset: &Dataset, model: Model) -> Result<Self> {
+        let device = config.device();
+        device.check()?; // before all that takes time
         let (train_split, val_split) = train_and_val(dataset, &config)?;
         check_images(dataset, [train_split, val_split])?;
         let mut warnings = warnings(dataset, train_split, val_split)?;
@@ -143,6 +148,7 @@ impl Setup {
             ema: use_ema
                 .then_some(EmaConfig { decay: config.train.ema_decay, warmup: config.train.ema_warmup }),
             summary: dataset.summary(),
+            device,
             config,
             model,
             train,
@@ -155,6 +161,7 @@ impl Setup {
         if let Some(available) = available_memory() {
             setup.check_memory(available)?;
         }
+        setup.check_gpu()?;
         setup.choices = setup.explain()?;
         Ok(setup)
     }
@@ -295,8 +302,11 @@ impl Setup {
         })
     }
 
-    /// Bytes of the training plan; where it is another one later, of the larger.
+    /// Bytes of the training plan; where it is another one later, of the larger; 0 where it is in the memory of a GPU.
     fn plan_bytes(&self, batch: usize) -> Result<usize> {
+        if self.device != Device::Cpu {
+            return Ok(0);
+        }
         let graph = &self.model.graph;
         Ok(match self.frozen {
             Some(frozen) if frozen.epochs >= self.config.train.epochs => {
@@ -328,6 +338,26 @@ impl Setup {
         Err(Error::Memory { batch, needed, available, largest: fits })
     }
 
+    /// Refuses a GPU that cannot be used, or does not hold the plans of training and validation, before anything is written: both
+    /// are made once, and let go.
+    fn check_gpu(&self) -> Result<()> {
+        if self.device == Device::Cpu {
+            return Ok(());
+        }
+        let (graph, device) = (&self.model.graph, self.device);
+        let [batch, eval_batch] = [&self.train, &self.val].map(|loader| loader.options().batch);
+        let made = || {
+            let _training = Training::new(graph, batch, device)?;
+            Inference::new(graph, &Weights::init(graph, 0), eval_batch, device).map(drop)
+        };
+        made().map_err(|error| match error {
+            Error::Engine(mlcls_engine::Error::OutOfMemory { bytes }) => {
+                Error::GpuMemory { device: device.name(), bytes, batch, eval_batch }
+            }
+            other => other,
+        })
+    }
+
     fn optimizer_vectors(&self) -> usize {
         match self.config.optim.name {
             OptimName::Sgd => 1,
@@ -354,6 +384,7 @@ impl Setup {
                     graph.macs() as f64 * 2e-9
                 ),
             ),
+            choice("device", self.device.to_string(), self.device.gpu().unwrap_or_default()),
             choice("image size", format!("{0} x {0}", options.size), String::new()),
             choice(
                 "batch size",
@@ -415,7 +446,7 @@ impl Setup {
 /// Bytes that a run takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
-    /// The training plan.
+    /// The training plan; 0 where it is in the memory of a GPU.
     pub plan: usize,
     /// Weights, gradient, optimizer, SAM and the average.
     pub vectors: usize,

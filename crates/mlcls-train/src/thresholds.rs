@@ -8,6 +8,7 @@ use mlcls_metrics::{
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::score_split;
 
@@ -56,7 +57,7 @@ pub fn checkpoint_thresholds(
     options: &ThresholdOptions,
 ) -> Result<ThresholdReport> {
     let info = &checkpoint.info;
-    let scored = score_split(checkpoint, dataset, split, batch_size)?;
+    let scored = score_split(checkpoint, dataset, split, batch_size, Device::Cpu)?;
     let scores = scored.view(&scored.scores, info.labels.len())?;
     let chosen = choose_thresholds(&scores, options);
     let values: Vec<f32> = chosen.iter().map(|chosen| chosen.threshold).collect();
@@ -99,7 +100,7 @@ mod tests {
 
         checkpoint.info.thresholds = Some(report.values());
         let evaluate = |threshold| {
-            let options = EvalOptions { batch_size: 7, threshold };
+            let options = EvalOptions { batch_size: 7, threshold, ..Default::default() };
             evaluate_checkpoint(&checkpoint, &dataset, "val", &options).unwrap()
         };
         let own = evaluate(None);

@@ -102,10 +102,8 @@ impl Run<'_> {
         for change in &self.key.changes {
             flag("--set", change);
         }
-        if self.key.device != "cpu" {
-            flag("--device", &self.key.device);
-        }
         flag("--out", &text(run));
+        args.extend(self.key.device_flags());
         args
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::cell::{Plan, Run, read_json, read_text, text};
 use super::record::{DataCard, Record, Score};
-use crate::{machine, shell, venv};
+use crate::{machine, venv};
 
 impl Run<'_> {
     /// Measures every checkpoint in every reading of the annotations.
@@ -26,9 +26,7 @@ impl Run<'_> {
                         .map(str::to_owned)
                         .into();
                 args.extend([reading.difficult.to_owned(), "--json".to_owned()]);
-                if self.key.device != "cpu" {
-                    args.extend(["--device".to_owned(), self.key.device.clone()]);
-                }
+                args.extend(self.key.device_flags());
                 let found = self.mlcls.json(&args)?;
                 let number = |at: &str| -> Result<f64> {
                     found
@@ -78,7 +76,7 @@ impl Run<'_> {
             seed: self.seed,
             command: plan.command,
             commits: plan.commits,
-            machine: machine_of(&self.key.device),
+            machine: machine_of(&read_json(&folder.join("run/environment.json"))?),
             // The run's own counts, since settings may leave out images.
             data: DataCard::of(
                 &self.data.card.title,
@@ -111,13 +109,10 @@ fn pace(events: &str) -> Option<f64> {
     (!rates.is_empty()).then(|| venv::median(rates))
 }
 
-/// What computed: the processor, and the GPU's name where it did the work.
-fn machine_of(device: &str) -> String {
-    let gpu = || {
-        let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
-        shell::read(&mut shell::command("nvidia-smi", &query)).unwrap_or_default().trim().to_owned()
-    };
-    if device == "cuda" { format!("{}; {}", gpu(), machine::describe()) } else { machine::describe() }
+/// What computed: the processor, and before it the GPU where one did the work, as the run's `environment.json` has it.
+fn machine_of(environment: &Value) -> String {
+    let gpu = environment["gpu"].as_str().map_or(String::new(), |gpu| format!("{gpu}; "));
+    gpu + &machine::describe()
 }
 
 #[cfg(test)]
@@ -132,5 +127,11 @@ mod tests {
         let events = [step(2, 1.0), step(4, 10.0), step(4, 30.0), step(4, 20.0)].concat() + "{\"event\":\"st";
         assert_eq!(pace(&events), Some(20.0));
         assert_eq!(pace(&step(2, 1.0)), None);
+    }
+
+    #[test]
+    fn the_gpu_that_computed_is_named() {
+        assert_eq!(machine_of(&serde_json::json!({ "gpu": null })), machine::describe());
+        assert!(machine_of(&serde_json::json!({ "gpu": "NVIDIA A10G" })).starts_with("NVIDIA A10G; "));
     }
 }

@@ -1,9 +1,11 @@
 //! The binary `mlcls`, driven as a user drives it: arguments in, JSON and error messages out.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -12,18 +14,56 @@ use crate::shell::{self, command};
 use crate::{machine, shell::read};
 
 /// Where the computing is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
+    #[default]
     Cpu,
-    Cuda,
+    /// The GPU of this number, from 0.
+    Cuda(usize),
 }
 
-impl Device {
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => {
+                let number = s.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+                number.map(Self::Cuda).ok_or("expected cpu, cuda, or cuda:N with the number of a GPU from 0")
+            }
+        }
+    }
+}
+
+/// The numbers to compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    Fp32,
+    Tf32,
+    Bf16,
+    Fp16,
+}
+
+impl Precision {
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
+            Self::Fp32 => "fp32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
         }
     }
 }
@@ -49,7 +89,6 @@ pub enum Trained {
 impl Mlcls {
     /// The binary that the user names, or the one built from this source for the device.
     pub fn new(given: Option<&Path>, device: Device, lock: File) -> Result<Self> {
-        let no_cuda = "--device cuda: this mlcls has no CUDA engine; --device cpu computes on the processor";
         let (program, commit) = match given {
             Some(program) => {
                 let program = std::path::absolute(program)?;
@@ -57,19 +96,17 @@ impl Mlcls {
                 (program, format!("{}, commit not known (--mlcls)", version.trim()))
             }
             None => {
-                ensure!(
-                    device == Device::Cpu || has_cuda_feature()?,
-                    "{no_cuda} (mlcls-cli has no feature `cuda`)"
-                );
-                let features: &[&str] = if device == Device::Cuda { &["--features", "cuda"] } else { &[] };
+                let features: &[&str] =
+                    if device == Device::Cpu { &[] } else { &["--features", "serve,cuda"] };
                 let build = ["build", "--locked", "--release", "--package", "mlcls-cli"];
                 shell::run(&mut command("cargo", &[&build[..], features].concat()))?;
                 (shell::target().join("release/mlcls"), machine::commit())
             }
         };
-        if device == Device::Cuda {
-            let help = read(Command::new(&program).args(["train", "--help"]))?;
-            ensure!(help.contains("--device"), "{no_cuda} (`mlcls train` has no --device)");
+        if let Device::Cuda(number) = device {
+            let doctor = read(Command::new(&program).args(["doctor", "--json"]))?;
+            let doctor: Value = serde_json::from_str(&doctor).context("`mlcls doctor` printed no JSON")?;
+            check_gpu(&doctor["cuda"], number).with_context(|| format!("--device {device}"))?;
         }
         Ok(Self { program, commit, lock })
     }
@@ -128,13 +165,26 @@ impl Mlcls {
     }
 }
 
-/// Whether the package of the binary can be built for CUDA.
-fn has_cuda_feature() -> Result<bool> {
-    let metadata = read(&mut command("cargo", &["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
-    let mut packages = metadata["packages"].as_array().into_iter().flatten();
-    let package = packages.find(|p| p["name"] == "mlcls-cli").context("there is no package mlcls-cli")?;
-    Ok(package["features"].get("cuda").is_some())
+/// Whether mlcls can use a GPU, by what its doctor says of CUDA.
+fn check_gpu(cuda: &Value, number: usize) -> Result<()> {
+    ensure!(
+        cuda["built"] == true,
+        "this mlcls was built without CUDA; build it with --features cuda, or take --device cpu"
+    );
+    if let Some(error) = cuda["error"].as_str() {
+        bail!("{error}");
+    }
+    let gpus = cuda["gpus"].as_array().map_or(&[][..], Vec::as_slice);
+    let Some(gpu) = gpus.get(number) else {
+        bail!("there is no such GPU: the driver shows {}; take another, or --device cpu", gpus.len());
+    };
+    ensure!(
+        gpu["supported"] == true,
+        "{} is not supported: it has compute capability {}; take another, or --device cpu",
+        gpu["name"].as_str().unwrap_or("the GPU"),
+        gpu["compute_capability"].as_str().unwrap_or("unknown")
+    );
+    Ok(())
 }
 
 /// The error message of a command, without the word `error`; how it ended where it said nothing.
@@ -173,6 +223,31 @@ mod tests {
             "a: request error: b\nc"
         );
         assert!(fail("exit 3").contains("ended with exit status: 3"));
+    }
+
+    #[test]
+    fn devices_have_one_name_each() {
+        for (given, name) in [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:0", "cuda"), ("cuda:2", "cuda:2")] {
+            assert_eq!(given.parse::<Device>().unwrap().to_string(), name);
+        }
+        for wrong in ["", "gpu", "cuda:", "cuda:x"] {
+            assert!(wrong.parse::<Device>().unwrap_err().contains("cuda:N"));
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_used_is_refused_with_the_reason() {
+        let gpu = |supported| serde_json::json!({"name": "T4", "compute_capability": "7.5", "supported": supported});
+        let message = |cuda: Value, number| check_gpu(&cuda, number).unwrap_err().to_string();
+        assert!(message(serde_json::json!({"built": false}), 0).contains("--features cuda"));
+        assert_eq!(
+            message(serde_json::json!({"built": true, "error": "CUDA: no driver"}), 0),
+            "CUDA: no driver"
+        );
+        let one = serde_json::json!({"built": true, "error": null, "gpus": [gpu(false), gpu(true)]});
+        assert!(message(one.clone(), 2).contains("the driver shows 2"));
+        assert!(message(one.clone(), 0).contains("T4 is not supported: it has compute capability 7.5"));
+        assert!(check_gpu(&one, 1).is_ok());
     }
 
     #[test]

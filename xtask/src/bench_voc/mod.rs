@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::shell;
 use cell::{Outcome, Run};
 use datasets::{DataSet, PUBLISHED};
-use mlcls::{Device, Mlcls};
+use mlcls::{Device, Mlcls, Precision};
 use places::Places;
 use record::{CellKey, Missing, Results};
 
@@ -47,9 +47,12 @@ pub struct Args {
     /// Runs of each cell, with seeds from 0 [default: 3; of --smoke 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// Where to compute.
-    #[arg(long, value_name = "DEVICE", value_enum, default_value = "cpu")]
+    /// Where to compute: cpu, cuda or cuda:1.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
+    /// Numbers to compute in on a GPU [default: bf16]
+    #[arg(long, value_name = "NAME", value_enum)]
+    precision: Option<Precision>,
     /// Most epochs, in place of the recipe's.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -75,6 +78,10 @@ pub struct Args {
 
 /// The chore.
 pub fn run(args: &Args) -> Result<()> {
+    ensure!(
+        args.device != Device::Cpu || args.precision.is_none(),
+        "--precision is for GPUs, as processors compute in fp32; leave it out, or give --device cuda"
+    );
     let work = args.work.clone().unwrap_or_else(|| shell::target().join("bench-voc"));
     fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
     let mlcls = Mlcls::new(args.mlcls.as_deref(), args.device, lock(&work)?)?;
@@ -171,11 +178,17 @@ fn key(args: &Args, set: &DataSet, model: &str) -> CellKey {
         model: model.to_owned(),
         recipe: args.recipe.clone(),
         changes: args.changes(),
-        device: args.device.name().to_owned(),
+        device: args.device.to_string(),
+        precision: args.precision().map(|precision| precision.name().to_owned()),
     }
 }
 
 impl Args {
+    /// The precision, always named where there is a choice: a default may change.
+    fn precision(&self) -> Option<Precision> {
+        (self.device != Device::Cpu).then(|| self.precision.unwrap_or(Precision::Bf16))
+    }
+
     /// The models that the user named, or those of the table.
     fn models(&self) -> Vec<&str> {
         let all: &[&str] = if self.smoke { &MODELS[..1] } else { &MODELS };

@@ -26,6 +26,7 @@ impl Places {
         let mut variant = key.recipe.clone();
         if key.device != "cpu" {
             variant += &format!("-{}", key.device);
+            key.precision.iter().for_each(|precision| variant += &format!("-{precision}"));
         }
         key.changes.iter().for_each(|change| variant += &format!("+{change}"));
         let runs = self.work.join("runs").join(&key.dataset).join(&key.model);
@@ -101,5 +102,10 @@ mod tests {
         assert!(long.iter().all(|part| part.len() < 150), "{}", long.display());
         cell.device = "cuda".to_owned();
         assert_ne!(folder(&cell), long);
+        cell.changes = vec![];
+        cell.precision = Some("fp32".to_owned());
+        assert_eq!(folder(&cell), Path::new("/w/runs/voc2007/m/table-cuda-fp32/seed1"));
+        cell.device = "cuda:1".to_owned();
+        assert!(folder(&cell).ends_with("seed1") && !folder(&cell).to_string_lossy().contains(':'));
     }
 }

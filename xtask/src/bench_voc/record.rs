@@ -14,7 +14,20 @@ pub struct CellKey {
     pub recipe: String,
     /// Settings that differ from the recipe's, as `--set` takes them.
     pub changes: Vec<String>,
+    /// As `--device` takes it.
     pub device: String,
+    /// As `--precision` takes it; nothing on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
+}
+
+impl CellKey {
+    /// Where it computes, as flags of mlcls; nothing for a CPU.
+    pub fn device_flags(&self) -> Vec<String> {
+        let precision = self.precision.iter().flat_map(|name| ["--precision", name]);
+        let device = ["--device", &self.device].into_iter().filter(|_| self.device != "cpu");
+        device.chain(precision).map(str::to_owned).collect()
+    }
 }
 
 /// One training with its evaluations.
@@ -165,7 +178,7 @@ pub mod testing {
 
     pub fn key(dataset: &str, model: &str) -> CellKey {
         let [dataset, model, recipe, device] = [dataset, model, "table", "cpu"].map(str::to_owned);
-        CellKey { dataset, model, recipe, changes: vec![], device }
+        CellKey { dataset, model, recipe, changes: vec![], device, precision: None }
     }
 
     /// A run whose best, last and averaged weights have these mAPs; with difficult objects left out one point less.
@@ -232,6 +245,30 @@ mod tests {
         results.add_missing(missing("the data are gone"));
         assert_eq!((results.runs.len(), results.missing.len()), (2, 0));
         assert_eq!(results.runs[0].scores[0].map, 4.0);
+    }
+
+    #[test]
+    fn devices_and_precisions_are_cells_of_their_own() {
+        let mut results = Results::default();
+        let on = |device: &str, precision: Option<&str>| CellKey {
+            device: device.to_owned(),
+            precision: precision.map(str::to_owned),
+            ..key("voc2007", "m")
+        };
+        let cells =
+            [on("cpu", None), on("cuda", Some("bf16")), on("cuda", Some("fp32")), on("cuda:1", Some("bf16"))];
+        for cell in &cells {
+            results.add(record(cell.clone(), 0, [1.0, 2.0, 3.0]));
+        }
+        assert_eq!(results.runs.len(), 4);
+        assert_eq!(cells[0].device_flags(), Vec::<String>::new());
+        assert_eq!(cells[3].device_flags(), ["--device", "cuda:1", "--precision", "bf16"]);
+        let before = r#"{"dataset":"voc2007","model":"m","recipe":"table","changes":[],"device":"cpu"}"#;
+        assert_eq!(
+            serde_json::from_str::<CellKey>(before).unwrap(),
+            cells[0],
+            "from before there were precisions"
+        );
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn cost(runs: &[&Record]) -> [String; 3] {
     let of = |value: fn(&Record) -> f64| runs.iter().map(|run| value(run)).collect::<Vec<f64>>();
     let train = of(|run| run.train_seconds / 60.0);
     let evaluation = of(|run| run.scores.iter().map(|s| s.seconds).sum::<f64>() / 60.0);
-    let device = if runs.iter().any(|run| run.key.device == "cuda") { "GPU" } else { "CPU" };
+    let device = if runs.iter().any(|run| run.key.device != "cpu") { "GPU" } else { "CPU" };
     let all: f64 = train.iter().chain(&evaluation).sum();
     [
         tenths(mean(&runs.iter().filter_map(|run| run.images_per_second).collect::<Vec<_>>())),
@@ -150,7 +150,10 @@ fn runs(results: &Results) -> String {
 
 /// The recipe with what differs from it.
 fn recipe(key: &CellKey) -> String {
-    let device = (key.device != "cpu").then(|| key.device.clone());
+    let device = (key.device != "cpu").then(|| match &key.precision {
+        Some(precision) => format!("{} {precision}", key.device),
+        None => key.device.clone(),
+    });
     let all: Vec<String> =
         [key.recipe.clone()].into_iter().chain(device).chain(key.changes.clone()).collect();
     all.join(", ")
@@ -208,10 +211,10 @@ mod tests {
         let mut one = record(key("mine", "efficientnet_lite0"), 0, [50.0, 40.0, 0.0]);
         one.scores.retain(|s| s.checkpoint != "ema");
         one.key.changes = vec!["train.epochs=9".to_owned()];
-        one.key.device = "cuda".to_owned();
+        (one.key.device, one.key.precision) = ("cuda:1".to_owned(), Some("fp32".to_owned()));
         results.add(one);
         let table = table(&results);
-        assert!(lines(&table)[0].contains("| table, cuda, train.epochs=9 |"), "{table}");
+        assert!(lines(&table)[0].contains("| table, cuda:1 fp32, train.epochs=9 |"), "{table}");
         assert!(lines(&table)[0].contains("| 50.00 | 40.00 | - | - | - | 1 | 100.0 |"), "{table}");
         assert!(lines(&table)[0].ends_with(" GPU min |"), "{table}");
     }

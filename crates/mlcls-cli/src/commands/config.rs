@@ -22,7 +22,7 @@ enum Action {
     /// Print the merged settings, every key present.
     Show {
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -12,6 +12,7 @@ use mlcls_train::{Checkpoint, EvalOptions, Evaluation, RunDir, evaluate_checkpoi
 use serde::Serialize;
 
 use super::data::Source;
+use super::device::On;
 use crate::ui::table::Table;
 use crate::ui::{duration, number, percent};
 
@@ -34,6 +35,8 @@ pub struct Args {
     /// Images per batch.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
+    #[command(flatten)]
+    on: On,
     /// Print JSON.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -44,9 +47,10 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let device = args.on.device()?;
     let path = checkpoint_path(&args.checkpoint)?;
     let dataset = args.source.open()?;
-    let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
+    let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold, device };
     let split = match &args.split {
         Some(split) => split,
         None => default_split(&dataset)?,
@@ -195,7 +199,15 @@ impl EvalReport {
             self.epoch,
             self.weights
         )?;
-        writeln!(t, "{} `{}`: {} images in {}", self.data.display(), e.split, r.images, duration(e.seconds))?;
+        writeln!(
+            t,
+            "{} `{}`: {} images in {} on {}",
+            self.data.display(),
+            e.split,
+            r.images,
+            duration(e.seconds),
+            e.device
+        )?;
         writeln!(t)?;
 
         let mut labels = Table::new([

@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod config;
 pub mod data;
+mod device;
 pub mod doctor;
 pub mod eval;
 pub mod explain;

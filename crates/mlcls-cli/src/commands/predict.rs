@@ -7,6 +7,7 @@ use anyhow::Result;
 use mlcls_train::{CheckpointInfo, Prediction, Predictor};
 use serde_json::json;
 
+use super::device::On;
 use super::eval::load_checkpoint;
 use super::images::Shown;
 
@@ -23,6 +24,8 @@ pub struct Args {
     /// Images per batch.
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
+    #[command(flatten)]
+    on: On,
     /// Print one JSON object per line, with the scores of all labels.
     #[arg(long)]
     json: bool,
@@ -30,8 +33,9 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let device = args.on.device()?;
     let checkpoint = load_checkpoint(&args.shown.checkpoint, args.threshold)?;
-    let mut predictor = Predictor::new(&checkpoint, args.batch_size.into())?;
+    let mut predictor = Predictor::on(device, &checkpoint, args.batch_size.into())?;
     let mut paths = args.shown.files()?;
     let mut bad = 0usize;
     loop {

@@ -59,7 +59,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let checkpoint = Checkpoint::load(&path)?;
     let dataset = args.source.open()?;
     let split = args.split.as_deref().map_or_else(|| default_split(&dataset), Ok)?;
-    let options = EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold };
+    let options =
+        EvalOptions { batch_size: args.batch_size.into(), threshold: args.threshold, ..Default::default() };
     let evaluation = evaluate_checkpoint(&checkpoint, &dataset, split, &options)?;
     let (scores, threshold) = (evaluation.view()?, evaluation.used());
     let items = &dataset.require_split(split)?.items;

@@ -41,6 +41,12 @@ pub struct Settings {
     /// Seed of everything random.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Where to train: `cpu`, `cuda` (an NVIDIA GPU; needs the feature `cuda`), or `cuda:1` for the second GPU.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Numbers to train in: `auto` (bf16 on a GPU, fp32 on a processor), `fp32`, `tf32`, `bf16` or `fp16`.
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
     /// Use only the first N images of each split.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -74,6 +80,8 @@ impl Settings {
             "--lr" "optim.lr" lr,
             "--freeze" "train.freeze" freeze,
             "--seed" "train.seed" seed,
+            "--device" "train.device" device,
+            "--precision" "train.precision" precision,
             "--limit" "data.limit" limit,
         }
         if self.tensorboard {
@@ -98,8 +106,10 @@ mod tests {
             batch_size: Some(16),
             image_size: Some(96),
             lr: Some(0.25),
-            freeze: Some("backbone:2".to_owned()),
+            freeze: None,
             seed: Some(9),
+            device: Some("cuda:1".to_owned()),
+            precision: Some("tf32".to_owned()),
             limit: Some(100),
             tensorboard: true,
             config: None,
@@ -110,8 +120,12 @@ mod tests {
         assert_eq!(config.model.pretrained, "none");
         assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 16, 9));
         assert_eq!((config.model.image_size, config.data.limit), (96, Some(100)));
-        assert_eq!(config.train.freeze.to_string(), "backbone:2");
+        assert_eq!(config.device().to_string(), "cuda:1 tf32");
         assert!(config.log.tensorboard);
         assert_eq!((config.optim.lr, config.optim.momentum), (0.25, 0.8), "a flag is over --set");
+        let frozen =
+            Settings { freeze: Some("backbone:2".to_owned()), device: None, precision: None, ..settings };
+        let config = frozen.layers().unwrap().resolve().unwrap();
+        assert_eq!(config.train.freeze.to_string(), "backbone:2", "on processors only");
     }
 }

@@ -33,7 +33,7 @@ pub struct Args {
         long,
         value_name = "RUN",
         conflicts_with_all = ["data", "out", "model", "recipe", "config", "set", "pretrained", "epochs", "batch_size",
-            "image_size", "lr", "freeze", "seed", "limit", "tensorboard", "dry_run"]
+            "image_size", "lr", "freeze", "seed", "device", "precision", "limit", "tensorboard", "dry_run"]
     )]
     resume: Option<PathBuf>,
     /// Read the data, build the model, run one batch forward and backward, say what a run would take, and write nothing.
@@ -53,6 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         (None, Some(data)) => {
             let layers = with_data(args.settings.layers()?, data)?;
             let config = layers.resolve()?;
+            config.device().check()?;
             if args.dry_run {
                 print_dry_run(&mlcls_train::dry_run(&config, &mut *sink)?, args.json)?;
                 return Ok(ExitCode::SUCCESS);
@@ -92,6 +93,7 @@ fn print_dry_run(dry: &DryRun, json: bool) -> Result<()> {
         "one batch of {}: loss {:.4}, gradient norm {:.3}",
         dry.images, dry.loss, dry.gradient_norm
     )?;
+    writeln!(out, "  device  {}", dry.device)?;
     writeln!(out, "  data    {:.3} s to decode and augment", dry.data_seconds)?;
     writeln!(out, "  step    {:.3} s, {:.1} img/s", dry.step_seconds, dry.images as f64 / dry.step_seconds)?;
     writeln!(out, "  epoch   {} without validation", duration(dry.epoch_seconds))?;

@@ -4,7 +4,9 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
+use super::device::{DeviceName, NOT_ON_PROCESSORS};
 use super::error::ConfigError;
+use super::freeze::Freeze;
 use super::raw::{Auto, RawConfig};
 use super::yaml;
 
@@ -96,6 +98,18 @@ impl RawConfig {
 
         whole("train.epochs", self.train.epochs)?;
         whole("train.batch_size", self.train.batch_size)?;
+        match self.train.device {
+            DeviceName::Cpu => {
+                let precision = self.train.precision;
+                require(precision.fits_processors(), "train.precision", precision, NOT_ON_PROCESSORS)?;
+            }
+            DeviceName::Cuda(_) => {
+                let freeze = self.train.freeze;
+                let problem =
+                    "GPUs cannot keep a part of the network frozen yet; expected `none`, or train.device=cpu";
+                require(freeze == Freeze::None, "train.freeze", freeze, problem)?;
+            }
+        }
         if let Some(epochs) = self.train.freeze_epochs {
             need(epochs >= 1, "train.freeze_epochs", epochs, "`null` or a whole number from 1")?;
         }
@@ -115,6 +129,10 @@ impl RawConfig {
 }
 
 fn need(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(), ConfigError> {
+    require(ok, key, found, &format!("expected {expected}"))
+}
+
+fn require(ok: bool, key: &str, found: impl ToString, problem: &str) -> Result<(), ConfigError> {
     if ok {
         return Ok(());
     }
@@ -122,6 +140,6 @@ fn need(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(),
         origin: "settings".to_owned(),
         key: key.to_owned(),
         found: found.to_string(),
-        problem: format!("expected {expected}"),
+        problem: problem.to_owned(),
     })
 }

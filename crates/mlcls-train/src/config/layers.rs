@@ -275,8 +275,26 @@ mod tests {
     }
 
     #[test]
+    fn a_run_computes_on_the_processor_unless_it_is_told_otherwise() {
+        let device = |layers: Layers| layers.resolve().unwrap().device().to_string();
+        assert_eq!(device(Layers::new()), "cpu");
+        assert_eq!(device(Layers::new().set("train.precision=fp32").unwrap()), "cpu");
+        let cuda = Layers::new().set("train.device=cuda:1").unwrap();
+        assert_eq!(device(cuda.clone()), "cuda:1 bf16");
+        assert_eq!(device(cuda.set("train.precision=fp16").unwrap()), "cuda:1 fp16");
+
+        // The settings of a run from before there were devices.
+        let yaml = Layers::new().resolve().unwrap().to_yaml();
+        let lines: Vec<&str> =
+            yaml.lines().filter(|l| !l.starts_with("  device:") && !l.starts_with("  precision:")).collect();
+        assert_eq!(lines.len() + 2, yaml.lines().count());
+        assert_eq!(device(Layers::new().text("config.yaml", &lines.join("\n")).unwrap()), "cpu");
+    }
+
+    #[test]
     fn what_was_written_reads_back() {
-        let config = Layers::new().set("optim.lr=0.1").unwrap().resolve().unwrap();
+        let config =
+            Layers::new().set("optim.lr=0.1").unwrap().set("train.device=cuda:2").unwrap().resolve().unwrap();
         let again = Layers::new().text("config.yaml", &config.to_yaml()).unwrap().resolve().unwrap();
         assert_eq!(again, config);
     }
@@ -342,6 +360,28 @@ mod tests {
                 Layers::new().set("augment.ops=tabel"),
                 "--set: `augment.ops` is \"tabel\": there is no augmentation preset 'tabel'; did you mean 'table'? \
                  (presets: none, table, plateau, crop_flip)",
+            ),
+            (
+                Layers::new().set("train.device=cudda"),
+                "--set: `train.device` is \"cudda\": expected `cpu`, `cuda`, or `cuda:N` with the number of a GPU from 0; did \
+                 you mean `cuda`?",
+            ),
+            (Layers::new().set("train.device=0"), "--set: `train.device` is 0: expected a name"),
+            (
+                Layers::new().set("train.precision=bf61"),
+                "--set: `train.precision` is \"bf61\": expected `auto` or one of `fp32`, `tf32`, `bf16`, `fp16`; did you mean \
+                 `bf16`?",
+            ),
+            (
+                Layers::new().set("train.precision=bf16"),
+                "--set: `train.precision` is bf16: processors compute in fp32; expected `auto` or `fp32`, or device cuda",
+            ),
+            (
+                Layers::new()
+                    .set("train.freeze=backbone")
+                    .map(|l| l.flag("--device", "train.device", "cuda")),
+                "--set: `train.freeze` is backbone: GPUs cannot keep a part of the network frozen yet; expected `none`, or \
+                 train.device=cpu",
             ),
             (
                 Layers::new().set("optim.betas=[0.9, 2]"),

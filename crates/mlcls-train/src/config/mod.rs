@@ -1,6 +1,7 @@
 //! Settings: a recipe, then the user's YAML, then `--set`, then flags; checked once, before anything runs.
 
 mod check;
+mod device;
 mod error;
 mod freeze;
 mod layers;
@@ -10,6 +11,8 @@ mod templates;
 pub(crate) mod yaml;
 
 pub use check::Config;
+pub(crate) use device::NOT_ON_PROCESSORS;
+pub use device::{DeviceName, PrecisionName};
 pub use error::ConfigError;
 pub use freeze::Freeze;
 pub use layers::Layers;

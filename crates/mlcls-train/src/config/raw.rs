@@ -4,6 +4,7 @@ use mlcls_data::{AugmentRecipe, Doubtful, Resize, SourceSize};
 use mlcls_models::Head;
 use serde::{Deserialize, Serialize};
 
+use super::device::{DeviceName, PrecisionName};
 use super::freeze::Freeze;
 
 /// A value, or `auto`: decided from the data when the run starts, and reported.
@@ -308,6 +309,10 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Seed of everything random.
     pub seed: u64,
+    /// Where networks run, in training and validation.
+    pub device: DeviceName,
+    /// Number format of maps and products there.
+    pub precision: PrecisionName,
     /// Which part of the backbone keeps its weights.
     pub freeze: Freeze,
     /// Epochs until everything trains; never when `None`.

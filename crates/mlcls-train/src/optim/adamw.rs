@@ -29,7 +29,7 @@ impl Default for AdamWConfig {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AdamW {
-    config: AdamWConfig,
+    pub(super) config: AdamWConfig,
     pub(super) mean: Vec<f32>,
     pub(super) mean_square: Vec<f32>,
 }

@@ -15,6 +15,8 @@ pub use sgd::SgdConfig;
 pub use weight_decay::WeightDecay;
 
 use adamw::AdamW;
+#[cfg(feature = "cuda")]
+use mlcls_engine::CudaRule;
 use sgd::Sgd;
 
 /// Elements that one task works on. Fixed, so that sums over chunks do not depend on the number of threads; 64 KiB per
@@ -87,6 +89,37 @@ impl Optimizer {
             Rule::Sgd(sgd) => sgd.step(first, lr, &self.decay, params, grads),
             Rule::AdamW(adamw) => adamw.step(first, lr, self.steps, &self.decay, params, grads),
         }
+    }
+
+    /// Counts a step that a GPU takes, and returns its number, from 1.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn count_step(&mut self) -> u64 {
+        self.steps += 1;
+        self.steps
+    }
+
+    /// The rule as a GPU takes it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda_rule(&self) -> CudaRule {
+        match &self.rule {
+            Rule::Sgd(sgd) => {
+                let SgdConfig { momentum, nesterov } = sgd.config;
+                CudaRule::Sgd { momentum, nesterov }
+            }
+            Rule::AdamW(adamw) => {
+                let AdamWConfig { betas, eps } = adamw.config;
+                CudaRule::AdamW { betas, eps }
+            }
+        }
+    }
+
+    /// Weight decay of every element.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn decay(&self) -> Vec<f32> {
+        let len = self.decay.len();
+        let mut all = vec![0.0; len];
+        self.decay.runs(0, len).for_each(|(range, decay)| all[range].fill(decay));
+        all
     }
 
     /// Steps taken since the start of the run.

@@ -30,7 +30,7 @@ impl Default for SgdConfig {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sgd {
-    config: SgdConfig,
+    pub(super) config: SgdConfig,
     pub(super) velocity: Vec<f32>,
 }
 

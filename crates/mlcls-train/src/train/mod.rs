@@ -3,6 +3,8 @@
 mod saving;
 mod validation;
 
+#[cfg(all(test, feature = "cuda"))]
+mod gpu_tests;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +17,12 @@ use mlcls_engine::Weights;
 use crate::cards;
 use crate::config::{Config, Layers};
 use crate::dataset::open_dataset;
-use crate::ema::Ema;
 use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
 use crate::event::{Event, EventSink, Outcome, StepInfo};
-use crate::gradient::{Gradient, Pass};
+use crate::gradient::Pass;
 use crate::history::{History, Row};
-use crate::optim::{Optimizer, Sam, clip_norm};
+use crate::learner::Learner;
 use crate::run_dir::RunDir;
 use crate::setup::{Setup, build_model};
 use crate::state::{LossSum, Progress, SavedState};
@@ -96,11 +97,7 @@ struct Run<'a> {
     dir: &'a RunDir,
     sink: &'a mut dyn EventSink,
     stop: &'a StopFlag,
-    weights: Weights,
-    gradient: Gradient<'a>,
-    optimizer: Optimizer,
-    sam: Option<Sam>,
-    ema: Option<Ema>,
+    learner: Learner<'a>,
     progress: Progress,
     history: History,
     /// Where the settings ask for it, once the run goes.
@@ -160,11 +157,7 @@ impl<'a> Run<'a> {
             ended: None,
         };
         Ok(Self {
-            gradient: Gradient::new(setup)?,
-            optimizer: setup.optimizer(),
-            sam: (config.optim.sam_rho > 0.0).then(|| Sam::new(config.optim.sam_rho)),
-            ema: setup.ema.map(|ema| Ema::new(&weights, ema)),
-            weights,
+            learner: Learner::new(setup, weights)?,
             progress,
             history,
             tensorboard: None,
@@ -290,21 +283,7 @@ impl<'a> Run<'a> {
             steps: self.progress.steps,
             number: 0,
         };
-        let (weights, gradient) = (&mut self.weights, &mut self.gradient);
-        let loss = gradient.compute(weights, batches, pass)?;
-        if let Some(sam) = &mut self.sam {
-            sam.perturb(&mut weights.params, &gradient.values);
-            gradient.compute(weights, batches, Pass { number: 1, ..pass })?;
-            sam.restore(&mut weights.params);
-        }
-        if let Some(limit) = self.setup.config.optim.clip_norm {
-            clip_norm(&mut gradient.values, limit);
-        }
-        let frozen = self.setup.frozen_in(pass.epoch).map_or(0, |frozen| frozen.params);
-        self.optimizer.step_behind(frozen, lr, &mut weights.params, &gradient.values);
-        if let Some(ema) = &mut self.ema {
-            ema.update(&self.weights);
-        }
+        let loss = self.learner.step(batches, lr, pass)?;
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
         self.progress.loss.merge(loss);
@@ -316,6 +295,7 @@ impl<'a> Run<'a> {
         let config = &self.setup.config;
         let start = Instant::now();
         let (epoch, epochs) = (self.progress.epochs_done + 1, config.train.epochs);
+        self.learner.fetch()?;
         let last_step = self.progress.steps.saturating_sub(1);
         let mut row = Row {
             epoch,
@@ -327,7 +307,7 @@ impl<'a> Run<'a> {
         let mut stalled = false;
         if epoch.is_multiple_of(self.setup.eval_every) || epoch == epochs {
             // Both first: a run that is stopped between them validates again when it continues.
-            let with_average = self.ema.is_some() && epoch >= config.eval.ema_from_epoch;
+            let with_average = self.learner.ema.is_some() && epoch >= config.eval.ema_from_epoch;
             let (raw, report) = self.validate(epoch, WeightsKind::Raw)?;
             let averaged = with_average.then(|| self.validate(epoch, WeightsKind::Ema)).transpose()?;
             row.set_validation(&raw);
@@ -345,7 +325,7 @@ impl<'a> Run<'a> {
             }
         }
         self.save_checkpoint(&self.dir.last(), WeightsKind::Raw, epoch, metric)?;
-        if self.ema.is_some() {
+        if self.learner.ema.is_some() {
             self.save_checkpoint(&self.dir.ema(), WeightsKind::Ema, epoch, ema_metric)?;
         }
 

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use mlcls_engine::Weights;
-
 use super::Run;
 use crate::checkpoint::{Checkpoint, MetricValue};
 use crate::ema::Ema;
@@ -11,6 +9,7 @@ use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::history::Row;
+use crate::learner::Learner;
 use crate::state::{self, SavedState};
 
 impl Run<'_> {
@@ -23,15 +22,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The trained weights or their average.
-    pub(super) fn weights_of(&self, kind: WeightsKind) -> &Weights {
-        match (kind, &self.ema) {
-            (WeightsKind::Raw, _) => &self.weights,
-            (WeightsKind::Ema, Some(ema)) => ema.weights(),
-            (WeightsKind::Ema, None) => unreachable!("the average is asked for only in runs that have one"),
-        }
-    }
-
     /// Writes a checkpoint of one of the sets of weights.
     pub(super) fn save_checkpoint(
         &mut self,
@@ -42,7 +32,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let mut info = self.setup.checkpoint_info();
         (info.epoch, info.weights, info.metric) = (epoch, kind, metric);
-        Checkpoint::save(path, &self.setup.model, self.weights_of(kind), &info)?;
+        Checkpoint::save(path, &self.setup.model, self.learner.weights_of(kind), &info)?;
         self.sink.event(&Event::Saved { path: path.to_owned() });
         Ok(())
     }
@@ -52,15 +42,15 @@ impl Run<'_> {
         if let Some(tensorboard) = &mut self.tensorboard {
             tensorboard.flush()?;
         }
-        self.progress.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
-        let mut vectors = vec![
-            ("params".to_owned(), &self.weights.params[..]),
-            ("buffers".to_owned(), &self.weights.buffers[..]),
-        ];
-        for (name, values) in self.optimizer.vectors() {
+        self.learner.fetch()?;
+        let Learner { weights, optimizer, ema, .. } = &self.learner;
+        self.progress.ema_updates = ema.as_ref().map_or(0, Ema::updates);
+        let mut vectors =
+            vec![("params".to_owned(), &weights.params[..]), ("buffers".to_owned(), &weights.buffers[..])];
+        for (name, values) in optimizer.vectors() {
             vectors.push((format!("optimizer.{name}"), values));
         }
-        if let Some(ema) = &self.ema {
+        if let Some(ema) = ema {
             vectors.push(("ema.params".to_owned(), &ema.weights().params));
             vectors.push(("ema.buffers".to_owned(), &ema.weights().buffers));
         }
@@ -75,19 +65,18 @@ impl Run<'_> {
                           start a new run from its checkpoint (model.pretrained)";
             return Err(Error::Resume { run: self.dir.path().to_owned(), reason: reason.to_owned() });
         }
-        saved.fill("params", &mut self.weights.params)?;
-        saved.fill("buffers", &mut self.weights.buffers)?;
-        for (name, values) in self.optimizer.vectors_mut() {
+        let Learner { weights, optimizer, ema, .. } = &mut self.learner;
+        saved.fill("params", &mut weights.params)?;
+        saved.fill("buffers", &mut weights.buffers)?;
+        for (name, values) in optimizer.vectors_mut() {
             saved.fill(&format!("optimizer.{name}"), values)?;
         }
-        self.optimizer.set_steps(progress.steps);
-        if let Some(config) = self.setup.ema {
-            let mut weights = self.weights.clone();
-            saved.fill("ema.params", &mut weights.params)?;
-            saved.fill("ema.buffers", &mut weights.buffers)?;
-            let mut ema = Ema::new(&weights, config);
+        optimizer.set_steps(progress.steps);
+        if let Some(ema) = ema {
+            let average = ema.weights_mut();
+            saved.fill("ema.params", &mut average.params)?;
+            saved.fill("ema.buffers", &mut average.buffers)?;
             ema.set_updates(progress.ema_updates);
-            self.ema = Some(ema);
         }
         self.progress = progress;
         let steps_done = self.progress.batches_done.div_ceil(self.setup.config.optim.accumulate);

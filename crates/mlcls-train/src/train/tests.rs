@@ -30,12 +30,12 @@ const RECIPES: [&[&str]; 4] = [
 ];
 
 /// Does something at each event of a run.
-struct At<F: FnMut(usize, &Event)> {
+pub(super) struct At<F: FnMut(usize, &Event)> {
     count: usize,
     act: F,
 }
 
-fn at<F: FnMut(usize, &Event)>(act: F) -> At<F> {
+pub(super) fn at<F: FnMut(usize, &Event)>(act: F) -> At<F> {
     At { count: 0, act }
 }
 
@@ -46,14 +46,14 @@ impl<F: FnMut(usize, &Event)> EventSink for At<F> {
     }
 }
 
-struct Case {
+pub(super) struct Case {
     folder: tempfile::TempDir,
     dataset: Dataset,
     config: Config,
 }
 
 impl Case {
-    fn new(changes: &[&str]) -> Self {
+    pub(super) fn new(changes: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(&folder.path().join("data"), 22, 8);
         Self { folder, dataset, config: testing::config(changes) }
@@ -63,21 +63,21 @@ impl Case {
         Setup::new(self.config.clone(), &self.dataset, testing::model()).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn start(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
+    pub(super) fn start(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
         start(self.setup(), &RunDir::create(&self.path(name)).unwrap(), sink, stop)
     }
 
-    fn resume(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
+    pub(super) fn resume(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
         continue_run(self.setup(), &RunDir::open(&self.path(name)).unwrap(), sink, stop)
     }
 }
 
 /// All files of a finished run that must not depend on interruptions; times are taken out.
-fn outcome_of(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
+pub(super) fn outcome_of(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     let read = |name: &str| fs::read(run.join(name)).unwrap();
     let csv = String::from_utf8(read("metrics.csv")).unwrap();
     let board = run.join("tensorboard");

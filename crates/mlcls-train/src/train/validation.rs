@@ -17,9 +17,10 @@ impl Run<'_> {
     /// Scores the validation split with one of the sets of weights.
     pub(super) fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report), Halt> {
         let setup = self.setup;
-        let (graph, weights) = (&setup.model.graph, self.weights_of(kind));
+        let (graph, weights) = (&setup.model.graph, self.learner.weights_of(kind));
+        let (device, loss) = (setup.device, &setup.loss);
         let scored =
-            Scored::of(graph, weights, &setup.val, &setup.loss, &Calibration::None, || self.go_on())?;
+            Scored::of(graph, weights, device, &setup.val, loss, &Calibration::None, || self.go_on())?;
         let report = scored.report(setup.summary.labels.len(), setup.config.eval.threshold)?;
         self.speed.validation_seconds = scored.seconds;
         let validation = Validation {

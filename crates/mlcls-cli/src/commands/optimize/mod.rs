@@ -123,7 +123,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Quantiser::check(&checkpoint.model)?;
     let dataset = args.source.open()?;
     let out = args.out.clone().unwrap_or_else(|| path.with_extension("int8.onnx"));
-    let options = EvalOptions { batch_size: args.batch_size.into(), threshold: None };
+    let options = EvalOptions { batch_size: args.batch_size.into(), ..Default::default() };
     let before = map_of(&evaluate_checkpoint(&checkpoint, &dataset, &args.split, &options)?, &args.split)?;
 
     let images = calibration_images(args, &checkpoint, &dataset)?;

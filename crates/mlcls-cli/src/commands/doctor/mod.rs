@@ -1,7 +1,9 @@
 //! `mlcls doctor`: what this machine offers, and what of it would slow a run down.
 
+mod cuda;
+
 use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
@@ -12,6 +14,7 @@ use mlcls_train::available_memory;
 use serde::Serialize;
 
 use crate::ui::table::Table;
+use cuda::Cuda;
 
 /// Say what this machine offers: instruction sets, cores, memory, GPU, weights.
 ///
@@ -40,15 +43,6 @@ struct Machine {
     weights: Weights,
     /// What would slow a run down, and what to do.
     advice: Vec<String>,
-}
-
-/// Computing on an NVIDIA GPU.
-#[derive(Serialize)]
-struct Cuda {
-    /// Whether this program can.
-    built: bool,
-    /// Version of the machine's driver; `null` if there is none.
-    driver: Option<String>,
 }
 
 /// Published weights.
@@ -86,7 +80,7 @@ impl Machine {
             cores: available_parallelism().map_or(1, usize::from),
             threads: rayon::current_num_threads(),
             memory: available_memory(),
-            cuda: Cuda { built: false, driver: nvidia_driver() },
+            cuda: Cuda::look(),
             weights: Weights::look()?,
             advice: vec![],
         };
@@ -117,10 +111,7 @@ impl Machine {
                 gigabytes(memory)
             ));
         }
-        if self.cuda.driver.is_some() && !self.cuda.built {
-            advice
-                .push("There is an NVIDIA GPU, but mlcls computes on the processor only so far.".to_owned());
-        }
+        advice.extend(self.cuda.advise());
         if self.weights.here.is_empty() {
             advice.push(
                 "No published weights are here. `mlcls train` downloads those that it needs; without a network, `mlcls \
@@ -139,10 +130,10 @@ impl Machine {
         row("kernels", self.instruction_set.to_owned());
         row("cores", format!("{}, threads {}", self.cores, self.threads));
         row("memory", self.memory.map_or("unknown".to_owned(), |bytes| format!("{} free", gigabytes(bytes))));
-        let driver =
-            self.cuda.driver.as_ref().map_or("no NVIDIA driver".to_owned(), |v| format!("driver {v}"));
-        let built = if self.cuda.built { "built in" } else { "not part of this program" };
-        row("CUDA", format!("{built}; {driver}"));
+        row("CUDA", self.cuda.line());
+        for (device, gpu) in self.cuda.gpus() {
+            row(device, gpu);
+        }
         let network = if self.weights.offline { ", offline" } else { "" };
         row(
             "weights",
@@ -164,17 +155,7 @@ impl Weights {
     }
 }
 
-/// The version in the driver's own words, such as `NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19`.
-fn nvidia_driver() -> Option<String> {
-    version(&std::fs::read_to_string(Path::new("/proc/driver/nvidia/version")).ok()?)
-}
-
-fn version(text: &str) -> Option<String> {
-    let line = text.lines().find(|line| line.starts_with("NVRM version:"))?;
-    let numeric = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
-    line.split_whitespace().find(numeric).map(str::to_owned)
-}
-
+/// Bytes in words.
 fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
@@ -182,15 +163,6 @@ fn gigabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_drivers_version_is_found() {
-        let text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19 18:56:32 UTC 2023\nGCC version:  gcc version 12.2.0\n";
-        assert_eq!(version(text).as_deref(), Some("535.129.03"));
-        let open = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n";
-        assert_eq!(version(open).as_deref(), Some("580.95.05"));
-        assert_eq!(version("nothing"), None);
-    }
 
     #[test]
     fn what_slows_a_run_down_is_said() {
@@ -201,7 +173,7 @@ mod tests {
             cores: 4,
             threads: 4,
             memory: Some(8 << 30),
-            cuda: Cuda { built: false, driver: None },
+            cuda: Cuda::default(),
             weights: Weights { cache: "hub".into(), offline: false, here: vec!["a"] },
             advice: vec![],
         };
@@ -209,10 +181,9 @@ mod tests {
         machine.instruction_set = "scalar";
         machine.threads = 1;
         machine.memory = Some(1 << 30);
-        machine.cuda.driver = Some("580.95.05".to_owned());
         machine.weights.here.clear();
         let advice = machine.advise().join("\n");
-        for part in ["AVX2", "1 thread on 4 cores", "1.1 GB of memory", "NVIDIA GPU", "weights list"] {
+        for part in ["AVX2", "1 thread on 4 cores", "1.1 GB of memory", "weights list"] {
             assert!(advice.contains(part), "{part}: {advice}");
         }
     }

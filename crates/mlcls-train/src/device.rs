@@ -1,0 +1,249 @@
+//! Where networks run: the one place that knows plans of processors and of GPUs apart.
+
+use std::fmt;
+
+#[cfg(feature = "cuda")]
+use mlcls_engine::{CudaDevice, CudaInferPlan, CudaTrainPlan, CudaTrainer, CudaUpdate, Op, gpus};
+use mlcls_engine::{Graph, InferPlan, Precision, TrainPlan, Weights};
+
+use crate::config::{Config, DeviceName, NOT_ON_PROCESSORS, PrecisionName};
+use crate::error::{Error, Result};
+
+/// Where a network runs, and in which numbers.
+///
+/// ```
+/// use mlcls_train::Device;
+///
+/// assert_eq!(Device::new("cuda:1".parse()?, "auto".parse()?).unwrap().to_string(), "cuda:1 bf16");
+/// assert!(Device::new("cpu".parse()?, "bf16".parse()?).is_err());
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor, in single precision.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU; only a program with the feature `cuda` can use one.
+    Cuda {
+        /// Number of the GPU, from 0.
+        ordinal: usize,
+        /// Number format of maps and products.
+        precision: Precision,
+    },
+}
+
+impl Device {
+    /// The device of a name, in numbers that it has.
+    ///
+    /// # Errors
+    /// Processors compute in single precision only.
+    pub fn new(name: DeviceName, precision: PrecisionName) -> Result<Self> {
+        if name == DeviceName::Cpu && !precision.fits_processors() {
+            let reason = format!("precision is {precision}: {NOT_ON_PROCESSORS}");
+            return Err(Error::Device { device: name, reason });
+        }
+        Ok(Self::of(name, precision))
+    }
+
+    fn of(name: DeviceName, precision: PrecisionName) -> Self {
+        match name {
+            DeviceName::Cpu => Self::Cpu,
+            DeviceName::Cuda(ordinal) => Self::Cuda { ordinal, precision: precision.on_gpus() },
+        }
+    }
+
+    /// As settings and the command line say it.
+    pub fn name(self) -> DeviceName {
+        match self {
+            Self::Cpu => DeviceName::Cpu,
+            Self::Cuda { ordinal, .. } => DeviceName::Cuda(ordinal),
+        }
+    }
+
+    /// Number format of maps and products.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Cpu => Precision::Fp32,
+            Self::Cuda { precision, .. } => precision,
+        }
+    }
+
+    /// The GPU's name as its driver has it; `None` for a processor, and where there is no such GPU.
+    pub fn gpu(self) -> Option<String> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda { ordinal, .. } => Some(gpus().ok()?.into_iter().nth(ordinal)?.name),
+            _ => None,
+        }
+    }
+
+    /// Whether this program can use such a device and this machine has one. What else may be missing is said where a network is
+    /// first brought to it.
+    ///
+    /// # Errors
+    /// The program was built without the feature `cuda`, or there is no NVIDIA driver, or no such GPU.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Self::Cpu => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda { ordinal, precision } => Ok(CudaDevice { ordinal, precision }.check()?),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda { .. } => Err(self.not_built()),
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    pub(crate) fn not_built(self) -> Error {
+        let reason = "this program was built without the feature `cuda`; build it with `cargo build --release --features cuda`, or \
+                      take device cpu";
+        Error::Device { device: self.name(), reason: reason.to_owned() }
+    }
+
+    /// A network, its weights and its optimizer on a GPU, for batches of up to `batch` images.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn trainer(
+        self,
+        graph: &Graph,
+        batch: usize,
+        weights: &Weights,
+        update: CudaUpdate,
+    ) -> Result<CudaTrainer> {
+        let Self::Cuda { ordinal, precision } = self else { unreachable!("asked for on GPUs only") };
+        self.takes(graph)?;
+        Ok(CudaTrainer::new(graph, batch, CudaDevice { ordinal, precision }, weights, update)?)
+    }
+
+    /// Refuses a network of which a GPU cannot run a part.
+    #[cfg(feature = "cuda")]
+    fn takes(self, graph: &Graph) -> Result<()> {
+        if graph.nodes().iter().any(|node| matches!(node.op, Op::Candle(_))) {
+            let reason =
+                format!("{} begins with a part that runs on processors only; take device cpu", graph.name());
+            return Err(Error::Device { device: self.name(), reason });
+        }
+        Ok(())
+    }
+}
+
+/// `cpu`, or a GPU and its precision: `cuda bf16`.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => self.name().fmt(f),
+            Self::Cuda { .. } => write!(f, "{} {}", self.name(), self.precision().name()),
+        }
+    }
+}
+
+impl Config {
+    /// Where the run computes.
+    pub fn device(&self) -> Device {
+        Device::of(self.train.device, self.train.precision)
+    }
+}
+
+/// A training plan for the whole of a network.
+#[derive(Debug)]
+pub(crate) enum Training {
+    Cpu(TrainPlan),
+    #[cfg(feature = "cuda")]
+    Cuda(CudaTrainPlan),
+}
+
+impl Training {
+    /// Compiles a network for batches of up to `batch` images.
+    pub fn new(graph: &Graph, batch: usize, device: Device) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::Cpu(TrainPlan::new(graph, batch)?)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda { ordinal, precision } => {
+                device.takes(graph)?;
+                Ok(Self::Cuda(CudaTrainPlan::new(graph, batch, CudaDevice { ordinal, precision })?))
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda { .. } => Err(device.not_built()),
+        }
+    }
+
+    /// See [`TrainPlan::forward`].
+    pub fn forward(
+        &mut self,
+        params: &[f32],
+        buffers: &mut [f32],
+        pixels: &[u8],
+        n: usize,
+        seed: u64,
+    ) -> Result<&[f32]> {
+        Ok(match self {
+            Self::Cpu(plan) => plan.forward(params, buffers, pixels, n, seed)?,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(plan) => plan.forward(params, buffers, pixels, n, seed)?,
+        })
+    }
+
+    /// See [`TrainPlan::backward`].
+    pub fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Cpu(plan) => plan.backward(params, dlogits, grads)?,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(plan) => plan.backward(dlogits, grads)?,
+        }
+        Ok(())
+    }
+}
+
+/// An inference plan.
+#[derive(Debug)]
+pub(crate) enum Inference {
+    Cpu(InferPlan),
+    #[cfg(feature = "cuda")]
+    Cuda(CudaInferPlan),
+}
+
+impl Inference {
+    /// Compiles a network with its weights for batches of up to `batch` images.
+    pub fn new(graph: &Graph, weights: &Weights, batch: usize, device: Device) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::Cpu(InferPlan::new(graph, weights, batch)?)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda { ordinal, precision } => {
+                device.takes(graph)?;
+                let device = CudaDevice { ordinal, precision };
+                Ok(Self::Cuda(CudaInferPlan::new(graph, weights, batch, device)?))
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda { .. } => Err(device.not_built()),
+        }
+    }
+
+    /// See [`InferPlan::run`].
+    pub fn run(&mut self, pixels: &[u8], n: usize) -> Result<&[f32]> {
+        Ok(match self {
+            Self::Cpu(plan) => plan.run(pixels, n)?,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(plan) => plan.run(pixels, n)?,
+        })
+    }
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use mlcls_models::{ModelOptions, build};
+
+    use super::*;
+
+    #[test]
+    fn what_candle_runs_stays_on_processors() {
+        let options = ModelOptions { classes: 2, size: 28, ..ModelOptions::default() };
+        let graph = build("dinov2_small", &options).unwrap().graph;
+        let device = Device::Cuda { ordinal: 0, precision: Precision::Bf16 };
+        let weights = Weights::init(&graph, 0);
+        let refused = [
+            Training::new(&graph, 2, device).unwrap_err(),
+            Inference::new(&graph, &weights, 2, device).unwrap_err(),
+        ];
+        for error in refused.map(|error| error.to_string()) {
+            assert!(error.starts_with("device cuda: ") && error.ends_with("take device cpu"), "{error}");
+        }
+    }
+}

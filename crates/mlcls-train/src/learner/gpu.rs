@@ -1,0 +1,125 @@
+//! Steps on a GPU: images and the logits' gradients go there, logits and norms come back; the loss, which is small, stays here.
+
+use mlcls_data::Batch;
+use mlcls_engine::{CudaStep, CudaTrainer, CudaUpdate, Weights};
+
+use crate::ema::Ema;
+use crate::error::Result;
+use crate::gradient::{Pass, loss_of, not_finite, seed_of};
+use crate::optim::Optimizer;
+use crate::setup::Setup;
+use crate::state::LossSum;
+
+/// The weights on a GPU, once there was a step.
+#[derive(Default)]
+pub(super) struct Gpu {
+    trainer: Option<Box<CudaTrainer>>,
+    dlogits: Vec<f32>,
+    /// Whether the GPU has taken steps that the copies here have not seen.
+    ahead: bool,
+}
+
+impl Gpu {
+    /// Brings everything to the GPU, if it is not there yet.
+    pub fn start(
+        &mut self,
+        setup: &Setup,
+        weights: &Weights,
+        optimizer: &Optimizer,
+        ema: Option<&Ema>,
+    ) -> Result<()> {
+        if self.trainer.is_none() {
+            let mut trainer = setup.cuda_trainer(weights, optimizer)?;
+            if let Some(ema) = ema {
+                trainer.put_average(ema.weights())?;
+            }
+            for (name, values) in optimizer.vectors() {
+                trainer.put_optimizer_vector(name, values)?;
+            }
+            self.trainer = Some(Box::new(trainer));
+        }
+        Ok(())
+    }
+
+    /// One step.
+    pub fn step(
+        &mut self,
+        setup: &Setup,
+        batches: &[Batch],
+        lr: f64,
+        pass: Pass,
+        optimizer: &mut Optimizer,
+        ema: Option<&mut Ema>,
+    ) -> Result<LossSum> {
+        let Self { trainer: Some(trainer), dlogits, ahead } = self else {
+            unreachable!("`start` comes before")
+        };
+        *ahead = true;
+        let all = || batches.iter().flat_map(|batch| batch.indices.iter().copied());
+        let finite = |norm: f64, pass| match norm.is_finite() {
+            true => Ok(()),
+            false => Err(not_finite(setup, "the gradient", pass, false, all())),
+        };
+        let loss = gradient(trainer, dlogits, setup, batches, pass)?;
+        if setup.config.optim.sam_rho > 0.0 {
+            finite(trainer.perturb()?, pass)?;
+            gradient(trainer, dlogits, setup, batches, Pass { number: 1, ..pass })?;
+        }
+        let number = optimizer.count_step();
+        let average_decay = ema.map_or(0.0, Ema::count_update);
+        finite(trainer.step(CudaStep { lr, number, average_decay })?, pass)?;
+        Ok(loss)
+    }
+
+    /// Copies everything from the GPU, if it has changed there.
+    pub fn fetch(
+        &mut self,
+        weights: &mut Weights,
+        optimizer: &mut Optimizer,
+        ema: Option<&mut Ema>,
+    ) -> Result<()> {
+        let (Some(trainer), true) = (&mut self.trainer, std::mem::take(&mut self.ahead)) else {
+            return Ok(());
+        };
+        trainer.weights(weights)?;
+        for (name, values) in optimizer.vectors_mut() {
+            trainer.optimizer_vector(name, values)?;
+        }
+        if let Some(ema) = ema {
+            trainer.average(ema.weights_mut())?;
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of the summed loss of some batches, which stays on the GPU.
+fn gradient(
+    trainer: &mut CudaTrainer,
+    dlogits: &mut Vec<f32>,
+    setup: &Setup,
+    batches: &[Batch],
+    pass: Pass,
+) -> Result<LossSum> {
+    let mut sum = LossSum::default();
+    for (number, batch) in batches.iter().enumerate() {
+        let logits = trainer.forward(&batch.pixels, batch.len(), seed_of(setup, number, pass))?;
+        sum.add(loss_of(setup, logits, batch, dlogits, pass)?);
+        trainer.backward(dlogits)?;
+    }
+    Ok(sum)
+}
+
+impl Setup {
+    /// A trainer on the run's GPU.
+    pub fn cuda_trainer(&self, weights: &Weights, optimizer: &Optimizer) -> Result<CudaTrainer> {
+        let optim = &self.config.optim;
+        let update = CudaUpdate {
+            rule: optimizer.cuda_rule(),
+            decay: optimizer.decay(),
+            sam_rho: (optim.sam_rho > 0.0).then_some(optim.sam_rho),
+            clip_norm: optim.clip_norm,
+            average: self.ema.is_some(),
+        };
+        self.device.trainer(&self.model.graph, self.train.options().batch, weights, update)
+    }
+}
