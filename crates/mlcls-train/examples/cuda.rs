@@ -140,14 +140,18 @@ fn speed(model: &str, mode: &str, batch: usize, device: CudaDevice, rest: &[&str
             let (loss, mask) = (Loss::default(), vec![1.0; batch * CLASSES]);
             let mut dlogits = vec![0.0; batch * CLASSES];
             Box::new(move |number| {
+                if !trainer.bring_staged()? {
+                    trainer.bring(&pixels, batch)?;
+                }
                 for pass in 0..=usize::from(sam) {
                     if pass == 1 {
                         trainer.perturb()?;
                     }
-                    let logits = trainer.forward(&pixels, batch, number)?;
+                    let logits = trainer.forward(number)?;
                     loss.value_and_grad(logits, &targets, &mask, &mut dlogits)?;
                     trainer.backward(&dlogits)?;
                 }
+                trainer.stage(&pixels, batch)?;
                 trainer.step(CudaStep { lr: 1e-3, number, average_decay: 0.0 })?;
                 Ok(())
             })

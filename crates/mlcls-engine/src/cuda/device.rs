@@ -34,6 +34,12 @@ pub trait Device: Debug + Send {
     /// Copies `from` to `to`.
     fn upload(&mut self, to: Address, from: &[u8]) -> Result<()>;
 
+    /// Copies `from` to `to` beside all else that is done; [`fetch`](Self::fetch) alone waits for it.
+    fn stage(&mut self, to: Address, from: &[u8]) -> Result<()>;
+
+    /// Copies what was staged at `from` to `to`.
+    fn fetch(&mut self, from: Address, to: Address, bytes: usize) -> Result<()>;
+
     /// Waits for all that was asked for, and copies what lies at `from`.
     fn download(&mut self, from: Address, to: &mut [u8]) -> Result<()>;
 

@@ -116,6 +116,16 @@ impl Device for Emulator {
         Ok(())
     }
 
+    fn stage(&mut self, to: Address, from: &[u8]) -> Result<()> {
+        self.upload(to, from)
+    }
+
+    fn fetch(&mut self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        // SAFETY: plans copy between places of their own.
+        unsafe { (to as *mut u8).copy_from(from as *const u8, bytes) };
+        Ok(())
+    }
+
     fn download(&mut self, from: Address, to: &mut [u8]) -> Result<()> {
         // SAFETY: plans read where they took memory.
         unsafe { to.as_mut_ptr().copy_from_nonoverlapping(from as *const u8, to.len()) };

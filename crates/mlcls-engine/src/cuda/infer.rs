@@ -60,7 +60,8 @@ impl CudaInferPlan {
         }
         check("pixels", n * self.pixels, pixels.len())?;
         self.logits.resize(n * self.output_len, 0.0);
-        self.plan.forward(pixels, n, 0, &mut self.logits)?;
+        self.plan.put_pixels(pixels)?;
+        self.plan.forward(n, 0, &mut self.logits)?;
         Ok(&self.logits)
     }
 }

@@ -208,10 +208,19 @@ impl Plan {
         self.device.run(passes.prepare.tape)
     }
 
-    /// The forward pass over images that are brought to the device before.
-    pub fn forward(&mut self, pixels: &[u8], n: usize, seed: u64, logits: &mut [f32]) -> Result<()> {
+    /// Where images lie.
+    pub fn pixels(&self) -> Address {
+        self.base + self.places.pixels as Address
+    }
+
+    /// Brings images to the device.
+    pub fn put_pixels(&mut self, pixels: &[u8]) -> Result<()> {
+        self.device.upload(self.pixels(), pixels)
+    }
+
+    /// The forward pass over the images that are there.
+    pub fn forward(&mut self, n: usize, seed: u64, logits: &mut [f32]) -> Result<()> {
         let passes = self.passes(n)?;
-        self.device.upload(self.base + self.places.pixels as Address, pixels)?;
         self.device.upload(self.base + self.places.seed as Address, &seed.to_le_bytes())?;
         self.device.run(passes.forward.tape)?;
         self.get(self.places.values[self.program.output], logits)

@@ -93,7 +93,8 @@ impl CudaTrainPlan {
         self.plan.put_weights(params, buffers)?;
         self.plan.prepare(n)?;
         self.logits.resize(n * self.output_len, 0.0);
-        self.plan.forward(pixels, n, seed, &mut self.logits)?;
+        self.plan.put_pixels(pixels)?;
+        self.plan.forward(n, seed, &mut self.logits)?;
         self.plan.buffers(buffers)?;
         self.last = Some(n);
         Ok(&self.logits)

@@ -63,7 +63,7 @@ pub struct CudaStep {
 
 /// A graph, its weights and its optimizer on a GPU.
 ///
-/// A step is [`forward`](Self::forward) and [`backward`](Self::backward) for each of its batches; with SAM
+/// A step is [`bring`](Self::bring), [`forward`](Self::forward) and [`backward`](Self::backward) for each of its batches; with SAM
 /// [`perturb`](Self::perturb) and the same again; then [`step`](Self::step). Only images and the logits' gradients go to the GPU
 /// for it, and logits and norms come back.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ pub struct CudaTrainer {
     lens: [usize; 4],
     logits: Vec<f32>,
     scaled: Vec<f32>,
+    /// Images of the batch that is there, and of the one that is on its way.
+    images: usize,
+    staged: Option<usize>,
     /// Images of the forward pass that `backward` belongs to.
     last: Option<usize>,
     /// Batches of the gradient that is being summed.
@@ -97,6 +100,8 @@ struct Vectors {
     average_buffers: Address,
     numbers: Address,
     shares: Address,
+    /// Images of the next batch.
+    staged: Address,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +141,12 @@ impl CudaTrainer {
         check("weight decay", len, update.decay.len())?;
         let mut plan = Plan::new(graph, Program::lower(graph)?, Mode::Train, precision, batch, device)?;
         let scale = loss_scale(precision);
-        let vectors = Vectors::new(plan.device.as_mut(), &update, len, buffer_len)?;
+        let vectors = Vectors::new(
+            plan.device.as_mut(),
+            &update,
+            [len, buffer_len],
+            batch * graph.input_shape().len(),
+        )?;
         plan.device.upload(vectors.decay, bytes(&update.decay))?;
         let tapes = Tapes::new(&mut plan, &vectors, &update, scale, [len, buffer_len])?;
         let mut trainer = Self {
@@ -148,6 +158,8 @@ impl CudaTrainer {
             lens: [len, buffer_len, graph.input_shape().len(), graph.output_len()],
             logits: vec![],
             scaled: vec![],
+            images: 0,
+            staged: None,
             last: None,
             batches: 0,
             moved: false,
@@ -183,16 +195,48 @@ impl CudaTrainer {
         self.plan.max()
     }
 
-    /// Logits `[n, classes]` of a batch in training mode, as [`TrainPlan::forward`](crate::TrainPlan::forward).
-    pub fn forward(&mut self, pixels: &[u8], n: usize, seed: u64) -> Result<&[f32]> {
-        let [_, _, image, classes] = self.lens;
+    /// Brings a batch to the GPU: `n` images, uint8 RGB `[n, h, w, 3]`.
+    pub fn bring(&mut self, pixels: &[u8], n: usize) -> Result<()> {
+        self.check_images(pixels, n)?;
+        self.plan.put_pixels(pixels)?;
+        self.images = n;
+        Ok(())
+    }
+
+    /// Begins to bring the batch after this one, while the GPU goes on with this one; [`bring_staged`](Self::bring_staged) is then
+    /// quick. Staged twice, the later one counts.
+    pub fn stage(&mut self, pixels: &[u8], n: usize) -> Result<()> {
+        self.check_images(pixels, n)?;
+        self.plan.device.stage(self.vectors.staged, pixels)?;
+        self.staged = Some(n);
+        Ok(())
+    }
+
+    /// The staged batch takes the place of the last one; returns whether there was one.
+    pub fn bring_staged(&mut self) -> Result<bool> {
+        let Some(n) = self.staged.take() else { return Ok(false) };
+        self.plan.device.fetch(self.vectors.staged, self.plan.pixels(), n * self.lens[2])?;
+        self.images = n;
+        Ok(true)
+    }
+
+    fn check_images(&self, pixels: &[u8], n: usize) -> Result<()> {
         if n == 0 || n > self.plan.max() {
             return Err(Error::Batch { max: self.plan.max(), found: n });
         }
-        check("pixels", n * image, pixels.len())?;
+        check("pixels", n * self.lens[2], pixels.len())
+    }
+
+    /// Logits `[n, classes]` of the batch that was brought last, in training mode, as
+    /// [`TrainPlan::forward`](crate::TrainPlan::forward).
+    pub fn forward(&mut self, seed: u64) -> Result<&[f32]> {
+        let n = self.images;
+        if n == 0 {
+            return Err(Error::Input { found: "no images", expected: "a batch that was brought" });
+        }
         self.plan.prepare(n)?;
-        self.logits.resize(n * classes, 0.0);
-        self.plan.forward(pixels, n, seed, &mut self.logits)?;
+        self.logits.resize(n * self.lens[3], 0.0);
+        self.plan.forward(n, seed, &mut self.logits)?;
         self.last = Some(n);
         Ok(&self.logits)
     }
@@ -338,7 +382,12 @@ impl CudaTrainer {
 }
 
 impl Vectors {
-    fn new(device: &mut dyn Device, update: &CudaUpdate, len: usize, buffer_len: usize) -> Result<Self> {
+    fn new(
+        device: &mut dyn Device,
+        update: &CudaUpdate,
+        [len, buffer_len]: [usize; 2],
+        images: usize,
+    ) -> Result<Self> {
         let mut vector = |wanted: bool, len: usize| if wanted { device.alloc(4 * len) } else { Ok(0) };
         Ok(Self {
             saved: vector(update.sam_rho.is_some(), len)?,
@@ -350,6 +399,7 @@ impl Vectors {
             average_buffers: vector(update.average, buffer_len)?,
             numbers: vector(true, size_of::<args::StepNumbers>())?,
             shares: vector(true, 2 * NORM_BLOCKS)?,
+            staged: device.alloc(images)?,
         })
     }
 }

@@ -41,11 +41,11 @@ impl Gpu {
         Ok(())
     }
 
-    /// One step.
+    /// One step; the images of the `next` one go to the GPU meanwhile.
     pub fn step(
         &mut self,
         setup: &Setup,
-        batches: &[Batch],
+        (batches, next): (&[Batch], Option<&Batch>),
         lr: f64,
         pass: Pass,
         optimizer: &mut Optimizer,
@@ -64,6 +64,9 @@ impl Gpu {
         if setup.config.optim.sam_rho > 0.0 {
             finite(trainer.perturb()?, pass)?;
             gradient(trainer, dlogits, setup, batches, Pass { number: 1, ..pass })?;
+        }
+        if let Some(next) = next {
+            trainer.stage(&next.pixels, next.len())?;
         }
         let number = optimizer.count_step();
         let average_decay = ema.map_or(0.0, Ema::count_update);
@@ -102,7 +105,13 @@ fn gradient(
 ) -> Result<LossSum> {
     let mut sum = LossSum::default();
     for (number, batch) in batches.iter().enumerate() {
-        let logits = trainer.forward(&batch.pixels, batch.len(), seed_of(setup, number, pass))?;
+        // The first batch of a step may be on its way already, and in SAM's second pass an only one is still there.
+        let first = number == 0 && pass.number == 0;
+        let still_there = batches.len() == 1 && pass.number > 0;
+        if !still_there && !(first && trainer.bring_staged()?) {
+            trainer.bring(&batch.pixels, batch.len())?;
+        }
+        let logits = trainer.forward(seed_of(setup, number, pass))?;
         sum.add(loss_of(setup, logits, batch, dlogits, pass)?);
         trainer.backward(dlogits)?;
     }

@@ -57,9 +57,17 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// One step with a learning rate over some batches, whose losses are summed.
-    pub fn step(&mut self, batches: &[Batch], lr: f64, pass: Pass) -> Result<LossSum> {
+    /// Whether a step goes better with the batch after it at hand.
+    pub fn looks_ahead(&self) -> bool {
+        self.setup.device != Device::Cpu
+    }
+
+    /// One step with a learning rate over some batches, whose losses are summed; `next` is the first batch of the next step, where it
+    /// is at hand.
+    pub fn step(&mut self, batches: &[Batch], next: Option<&Batch>, lr: f64, pass: Pass) -> Result<LossSum> {
         let Self { weights, optimizer, ema, setup, steps } = self;
+        #[cfg(not(feature = "cuda"))]
+        let _ = next; // a processor has it in its memory
         match steps {
             Steps::Cpu { gradient, sam } => {
                 let loss = gradient.compute(weights, batches, pass)?;
@@ -81,7 +89,7 @@ impl<'a> Learner<'a> {
             #[cfg(feature = "cuda")]
             Steps::Gpu(gpu) => {
                 gpu.start(setup, weights, optimizer, ema.as_ref())?;
-                gpu.step(setup, batches, lr, pass, optimizer, ema.as_mut())
+                gpu.step(setup, (batches, next), lr, pass, optimizer, ema.as_mut())
             }
         }
     }

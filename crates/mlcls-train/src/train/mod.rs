@@ -228,21 +228,25 @@ impl<'a> Run<'a> {
 
         let (start, seconds_before) = (Instant::now(), self.progress.epoch_seconds);
         let mut images = 0;
+        let mut ahead: Vec<Batch> = vec![];
         let mut batches = setup.train.epoch(self.progress.epochs_done as u64, self.progress.batches_done);
         loop {
             self.go_on()?;
             let step_start = Instant::now();
-            let group: Vec<Batch> =
-                batches.by_ref().take(accumulate).map(|b| Ok(b?)).collect::<Result<_>>()?;
+            let mut fetch = || batches.by_ref().take(accumulate).map(|b| Ok(b?)).collect::<Result<Vec<_>>>();
+            let group = if ahead.is_empty() { fetch()? } else { std::mem::take(&mut ahead) };
             if group.is_empty() {
                 return Ok(());
+            }
+            if self.learner.looks_ahead() {
+                ahead = fetch()?;
             }
             if self.progress.steps == 0
                 && let Some(tensorboard) = &mut self.tensorboard
             {
                 tensorboard.images(&group[0], setup.model.size())?;
             }
-            let (lr, loss) = self.step(&group)?;
+            let (lr, loss) = self.step(&group, ahead.first())?;
             images += group.iter().map(Batch::len).sum::<usize>();
             group.into_iter().for_each(|batch| batches.recycle(batch));
 
@@ -274,8 +278,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One step of the optimizer; returns the learning rate, and the loss per image and known label.
-    fn step(&mut self, batches: &[Batch]) -> Result<(f64, Option<f64>)> {
+    /// One step of the optimizer, with the first batch of the next one where it is at hand; returns the learning rate, and the loss
+    /// per image and known label.
+    fn step(&mut self, batches: &[Batch], next: Option<&Batch>) -> Result<(f64, Option<f64>)> {
         let lr = self.progress.schedule.lr(self.progress.steps);
         let pass = Pass {
             epoch: self.progress.epochs_done + 1,
@@ -283,7 +288,7 @@ impl<'a> Run<'a> {
             steps: self.progress.steps,
             number: 0,
         };
-        let loss = self.learner.step(batches, lr, pass)?;
+        let loss = self.learner.step(batches, next, lr, pass)?;
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
         self.progress.loss.merge(loss);

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, HostSlice, result};
+use cudarc::driver::{CudaContext, CudaEvent, CudaModule, CudaStream, DriverError, HostSlice, result};
 use cudarc::nvrtc::Ptx;
 
 use self::cache::Cache;
@@ -38,6 +38,7 @@ pub(crate) struct Gpu {
     /// wait for each other.
     uploads: BTreeMap<u32, Pair>,
     download: Option<Pinned>,
+    staging: Staging,
     blocks: Vec<Address>,
     /// The group of GPUs that this one works in, if any.
     group: Option<Nccl>,
@@ -53,6 +54,12 @@ impl Gpu {
         let nvrtc = Nvrtc::find(info.driver.0)?;
         let context = CudaContext::new(ordinal).map_err(failed(&format!("opening {}", info.name)))?;
         let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let staging = Staging {
+            stream: context.new_stream().map_err(failed("making a stream"))?,
+            buffers: Pair::default(),
+            written: None,
+            read: None,
+        };
         let module = load(&context, &nvrtc, &info, precision, source)?;
         let (tapes, kernels, uploads) = Default::default();
         Ok(Self {
@@ -61,6 +68,7 @@ impl Gpu {
             kernels,
             uploads,
             download: None,
+            staging,
             blocks: Vec::new(),
             group: None,
             module,
@@ -74,6 +82,29 @@ impl Gpu {
             .get(index)
             .ok_or_else(|| cuda(format!("no sequence {index}: {} recorded", self.tapes.len())))
     }
+}
+
+/// Copies to the GPU that overlap with its work: a stream of their own, and when each was written and read.
+struct Staging {
+    stream: Arc<CudaStream>,
+    buffers: Pair,
+    written: Option<CudaEvent>,
+    read: Option<CudaEvent>,
+}
+
+/// Copies through a buffer of pinned memory; returns when the buffer is filled, not when the copy is over.
+fn copy_through(
+    pinned: &mut Pinned,
+    stream: &Arc<CudaStream>,
+    to: Address,
+    from: &[u8],
+) -> std::result::Result<(), DriverError> {
+    // Waits until the last copy out of this buffer is over.
+    pinned.as_mut_slice()?[..from.len()].copy_from_slice(from);
+    // SAFETY: the bytes are used with this stream only. The guard, dropped last, marks the copy's end.
+    let (bytes, _guard) = unsafe { pinned.stream_synced_slice(stream) };
+    // SAFETY: the buffer is left alone until the copy is over. The driver refuses foreign memory.
+    unsafe { result::memcpy_htod_async(to, &bytes[..from.len()], stream.cu_stream()) }
 }
 
 /// Whether there is a GPU of this number that the kernels can run on.
@@ -126,13 +157,34 @@ impl Device for Gpu {
         let failed = failed("copying to the GPU");
         self.context.bind_to_thread().map_err(&failed)?;
         let pinned = self.uploads.entry(power).or_default().next(&self.context, from.len())?;
-        // Waits until the last copy out of this buffer is over.
-        pinned.as_mut_slice().map_err(&failed)?[..from.len()].copy_from_slice(from);
-        // SAFETY: the bytes are used with this stream only. The guard, dropped last, marks the copy's end.
-        let (bytes, _guard) = unsafe { pinned.stream_synced_slice(&self.stream) };
-        // SAFETY: the buffer is left alone until the copy is over. The driver refuses foreign memory.
-        unsafe { result::memcpy_htod_async(to, &bytes[..from.len()], self.stream.cu_stream()) }
-            .map_err(&failed)
+        copy_through(pinned, &self.stream, to, from).map_err(failed)
+    }
+
+    fn stage(&mut self, to: Address, from: &[u8]) -> Result<()> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let failed = failed("copying to the GPU");
+        self.context.bind_to_thread().map_err(&failed)?;
+        if let Some(read) = &self.staging.read {
+            self.staging.stream.wait(read).map_err(&failed)?;
+        }
+        let pinned = self.staging.buffers.next(&self.context, from.len())?;
+        copy_through(pinned, &self.staging.stream, to, from).map_err(&failed)?;
+        self.staging.written = Some(self.staging.stream.record_event(None).map_err(&failed)?);
+        Ok(())
+    }
+
+    fn fetch(&mut self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        let failed = failed("copying on the GPU");
+        self.context.bind_to_thread().map_err(&failed)?;
+        if let Some(written) = &self.staging.written {
+            self.stream.wait(written).map_err(&failed)?;
+        }
+        // SAFETY: both places are of this device; the next copy to `from` waits for the event behind this one.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }.map_err(&failed)?;
+        self.staging.read = Some(self.stream.record_event(None).map_err(&failed)?);
+        Ok(())
     }
 
     fn download(&mut self, mut from: Address, to: &mut [u8]) -> Result<()> {
@@ -191,6 +243,7 @@ impl Drop for Gpu {
         let _ = self.context.check_err();
         // Before the stream is waited for, which may be in a sum that other ranks have left.
         self.group = None;
+        let _ = self.staging.stream.synchronize();
         let _ = self.stream.synchronize();
         for block in self.blocks.drain(..) {
             // SAFETY: the block is ours, nothing runs any more, and it is freed once.

@@ -111,8 +111,15 @@ fn beside_the_processor(update: CudaUpdate, batches: usize, steps: u64, lr: f64,
             if pass == 1 {
                 trainer.perturb().unwrap();
             }
-            for pixels in &images {
-                let dlogits = dlogits(trainer.forward(pixels, BATCH, number).unwrap());
+            for (i, pixels) in images.iter().enumerate() {
+                // Every second batch comes in advance.
+                if !trainer.bring_staged().unwrap() {
+                    trainer.bring(pixels, BATCH).unwrap();
+                }
+                let dlogits = dlogits(trainer.forward(number).unwrap());
+                if i % 2 == 0 && i + 1 < images.len() {
+                    trainer.stage(&images[i + 1], BATCH).unwrap();
+                }
                 trainer.backward(&dlogits).unwrap();
             }
         }
@@ -178,8 +185,10 @@ fn steps_out_of_order_are_errors_and_vectors_come_back_as_they_went() {
     assert!(matches!(trainer.backward(&[0.0; 10]), Err(Error::NoForward)));
     assert!(matches!(trainer.perturb(), Err(Error::Input { found: "no gradient", .. })));
     assert!(matches!(trainer.step(step), Err(Error::Input { found: "a step", .. })));
-    assert!(matches!(trainer.forward(&[0], 1, 0), Err(Error::Length { what: "pixels", .. })));
-    assert!(matches!(trainer.forward(&[], 3, 0), Err(Error::Batch { .. })));
+    assert!(matches!(trainer.forward(0), Err(Error::Input { found: "no images", .. })));
+    assert!(!trainer.bring_staged().unwrap());
+    assert!(matches!(trainer.bring(&[0], 1), Err(Error::Length { what: "pixels", .. })));
+    assert!(matches!(trainer.stage(&[], 3), Err(Error::Batch { .. })));
     let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
     trainer.put_optimizer_vector("velocity", &values).unwrap();
     let mut back = vec![0.0; len];
@@ -201,7 +210,8 @@ fn half_precision_takes_its_loss_scale_out_again() {
         let device = device(precision, false)?;
         let mut trainer = CudaTrainer::on(&graph, 3, precision, device, &weights, update.clone()).unwrap();
         let pixels = random_pixels(&graph, 3, 5);
-        let dlogits = dlogits(trainer.forward(&pixels, 3, 0).unwrap());
+        trainer.bring(&pixels, 3).unwrap();
+        let dlogits = dlogits(trainer.forward(0).unwrap());
         trainer.backward(&dlogits).unwrap();
         Some(trainer.step(CudaStep { lr: 0.1, number: 1, average_decay: 0.5 }).unwrap())
     };
