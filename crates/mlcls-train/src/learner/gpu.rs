@@ -106,9 +106,11 @@ fn gradient(
     let mut sum = LossSum::default();
     for (number, batch) in batches.iter().enumerate() {
         // The first batch of a step may be on its way already, and in SAM's second pass an only one is still there.
-        let first = number == 0 && pass.number == 0;
-        let still_there = batches.len() == 1 && pass.number > 0;
-        if !still_there && !(first && trainer.bring_staged()?) {
+        let there = match (number, pass.number) {
+            (0, 0) => trainer.bring_staged()?,
+            _ => batches.len() == 1,
+        };
+        if !there {
             trainer.bring(&batch.pixels, batch.len())?;
         }
         let logits = trainer.forward(seed_of(setup, number, pass))?;
