@@ -12,7 +12,9 @@ use crate::available::available_memory;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::config::{Auto, Config, ConfigError, Freeze, NormalizationName, OptimName, ScheduleName};
 use crate::dataset::{check_images, train_and_val, warnings};
-use crate::device::{Device, Inference, Training};
+use crate::device::Device;
+#[cfg(feature = "cuda")]
+use crate::device::Inference;
 use crate::early_stopping::{EarlyStopping, EarlyStoppingConfig};
 use crate::ema::EmaConfig;
 use crate::error::{Error, Result};
@@ -161,6 +163,7 @@ impl Setup {
         if let Some(available) = available_memory() {
             setup.check_memory(available)?;
         }
+        #[cfg(feature = "cuda")]
         setup.check_gpu()?;
         setup.choices = setup.explain()?;
         Ok(setup)
@@ -338,8 +341,9 @@ impl Setup {
         Err(Error::Memory { batch, needed, available, largest: fits })
     }
 
-    /// Refuses a GPU that cannot be used, or does not hold the plans of training and validation, before anything is written: both
-    /// are made once, and let go.
+    /// Refuses a GPU that cannot be used, or does not hold what training and validation need, before anything is written: both are
+    /// made once, and let go.
+    #[cfg(feature = "cuda")]
     fn check_gpu(&self) -> Result<()> {
         if self.device == Device::Cpu {
             return Ok(());
@@ -347,8 +351,9 @@ impl Setup {
         let (graph, device) = (&self.model.graph, self.device);
         let [batch, eval_batch] = [&self.train, &self.val].map(|loader| loader.options().batch);
         let made = || {
-            let _training = Training::new(graph, batch, device)?;
-            Inference::new(graph, &Weights::init(graph, 0), eval_batch, device).map(drop)
+            let weights = Weights::init(graph, 0);
+            let _trainer = self.cuda_trainer(&weights, &self.optimizer())?;
+            Inference::new(graph, &weights, eval_batch, device).map(drop)
         };
         made().map_err(|error| match error {
             Error::Engine(mlcls_engine::Error::OutOfMemory { bytes }) => {
