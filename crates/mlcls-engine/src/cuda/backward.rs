@@ -182,7 +182,7 @@ fn add_shares(tape: &mut Tape, shares: u64, out: u64, parts: usize, [outputs, ta
         taps: int(taps),
         inputs: int(inputs),
     };
-    tape.launch_over("weight_sum", outputs * taps * inputs, &args);
+    tape.launch("weight_sum", [(outputs * taps * inputs).div_ceil(LANES), 1, 1], THREADS, &args);
 }
 
 fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {

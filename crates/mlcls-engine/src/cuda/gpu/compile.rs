@@ -119,6 +119,8 @@ fn bytes(chars: Vec<c_char>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuda::source::SOURCE;
+    use crate::precision::Precision;
 
     #[test]
     fn a_gpu_newer_than_the_compiler_gets_code_that_the_driver_compiles_further() {
@@ -151,5 +153,19 @@ mod tests {
         let error = nvrtc.compile("__global__ void f() { missing(); }", "sm_80", &options).unwrap_err();
         assert!(error.to_string().contains("kernels.cu(1): error: identifier \"missing\""), "{error}");
         assert!(nvrtc.compile("a\0b", "sm_80", &options).is_err());
+    }
+
+    /// All kernels in all precisions, by NVIDIA's own compiler, which every other test does without.
+    #[test]
+    fn our_kernels_compile() {
+        let Ok(nvrtc) = Nvrtc::find(u32::MAX) else {
+            println!("skipped: there is no NVRTC");
+            return;
+        };
+        for precision in Precision::ALL {
+            let options = ["--std=c++17".to_string(), format!("-DPRECISION={}", precision.code())];
+            let code = nvrtc.compile(SOURCE, "sm_80", &options).unwrap();
+            assert_eq!(&code[..4], b"\x7fELF", "{}", precision.name());
+        }
     }
 }

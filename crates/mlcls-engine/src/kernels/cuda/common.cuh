@@ -222,3 +222,21 @@ __device__ inline float uniform(u64 seed, u64 key, u64 index) {
 __device__ inline float keep(u64 seed, u64 key, u64 index, float p) {
     return uniform(seed, key, index) < p ? 0.0f : 1.0f / (1.0f - p);
 }
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// Blocks of 32 channels side by side, each shared by 8 threads.
+
+constexpr int LANES = 32, GROUPS = 8;
+
+// The sum over the groups of threads that share a channel, the same in all of them; all threads call it.
+__device__ inline float group_sum(float v) {
+    __shared__ float shares[GROUPS][LANES];
+    int lane = threadIdx.x % LANES;
+    __syncthreads();
+    shares[threadIdx.x / LANES][lane] = v;
+    __syncthreads();
+    float sum = 0.0f;
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++) sum += shares[g][lane];
+    return sum;
+}

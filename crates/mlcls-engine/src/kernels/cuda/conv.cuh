@@ -160,30 +160,30 @@ __device__ inline void conv_forward(const ConvForward& args, const Input& input)
     WeightRows<W> weights{args.weight, k};
     product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
 
-    constexpr int GROUPS = 2 * BM / BN;
-    int column = threadIdx.x % BN, group = threadIdx.x / BN;
+    constexpr int TEAMS = 2 * BM / BN;
+    int column = threadIdx.x % BN, team = threadIdx.x / BN;
     int count = min(BM, rows - m), ch = n + column;
     bool inside = ch < columns;
     float bias = inside && args.bias ? args.bias[ch] : 0.0f;
     float sum = 0.0f;
     if (inside) {
-        for (int r = group; r < count; r += GROUPS) {
+        for (int r = team; r < count; r += TEAMS) {
             float v = put(args.out, (size_t)(m + r) * columns + ch, tiles.out[r][column] + bias);
             tiles.out[r][column] = v;
             sum += v;
         }
     }
     if (!args.moments) return;
-    float mean = column_sum<GROUPS>(sum, column, group) / count;
+    float mean = column_sum<TEAMS>(sum, column, team) / count;
     float square = 0.0f;
     if (inside) {
-        for (int r = group; r < count; r += GROUPS) {
+        for (int r = team; r < count; r += TEAMS) {
             float d = tiles.out[r][column] - mean;
             square += d * d;
         }
     }
-    square = column_sum<GROUPS>(square, column, group);
-    if (inside && group == 0) {
+    square = column_sum<TEAMS>(square, column, team);
+    if (inside && team == 0) {
         float* moments = args.moments + (size_t)blockIdx.x * 3 * columns + ch;
         moments[0] = (float)count;
         moments[columns] = mean;
@@ -227,13 +227,13 @@ __device__ inline void conv_input(const ConvInput& args) {
     WeightRows<W> weights{args.weight, k};
     product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
 
-    constexpr int GROUPS = 2 * BM / BN;
-    int column = threadIdx.x % BN, group = threadIdx.x / BN;
+    constexpr int TEAMS = 2 * BM / BN;
+    int column = threadIdx.x % BN, team = threadIdx.x / BN;
     int count = min(BM, rows - m), ch = n + column;
     bool inside = ch < columns;
     float sum = 0.0f, dot = 0.0f;
     if (inside) {
-        for (int r = group; r < count; r += GROUPS) {
+        for (int r = team; r < count; r += TEAMS) {
             float z = 0.0f;
             float d = put(args.target, (size_t)(m + r) * columns + ch, ch, tiles.out[r][column], z);
             sum += d;
@@ -241,9 +241,9 @@ __device__ inline void conv_input(const ConvInput& args) {
         }
     }
     if (!args.target.y) return;
-    sum = column_sum<GROUPS>(sum, column, group);
-    dot = column_sum<GROUPS>(dot, column, group);
-    if (inside && group == 0) {
+    sum = column_sum<TEAMS>(sum, column, team);
+    dot = column_sum<TEAMS>(dot, column, team);
+    if (inside && team == 0) {
         float* sums = args.target.sums + (size_t)blockIdx.x * 2 * columns + ch;
         sums[0] = sum;
         sums[columns] = dot;
@@ -305,11 +305,13 @@ struct WeightSum {
 };
 
 KERNEL(weight_sum, WeightSum, 256) {
-    int len = args.outputs * args.taps * args.in;
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= len) return;
+    int len = args.outputs * args.taps * args.in, i = blockIdx.x * LANES + threadIdx.x % LANES;
     float sum = 0.0f;
-    for (int p = 0; p < args.parts; p++) sum += args.shares[(size_t)p * len + i];
+    if (i < len) {
+        for (int p = threadIdx.x / LANES; p < args.parts; p += GROUPS) sum += args.shares[(size_t)p * len + i];
+    }
+    sum = group_sum(sum);
+    if (i >= len || threadIdx.x >= LANES) return;
     int o = i / (args.taps * args.in), tap = i / args.in % args.taps, ch = i % args.in;
     args.out[((size_t)o * args.in + ch) * args.taps + tap] = sum;
 }
@@ -322,19 +324,15 @@ struct BiasSum {
 };
 
 KERNEL(bias_sum, BiasSum, 256) {
-    __shared__ float shares[8][32];
-    int lane = threadIdx.x % 32, group = threadIdx.x / 32, ch = blockIdx.x * 32 + lane;
+    int ch = blockIdx.x * LANES + threadIdx.x % LANES;
     float sum = 0.0f;
     if (ch < args.g.c) {
-        for (int r = blockIdx.y * 8 + group; r < args.rows; r += gridDim.y * 8) {
+        for (int r = blockIdx.y * GROUPS + threadIdx.x / LANES; r < args.rows; r += gridDim.y * GROUPS) {
             float d[1];
             load<1>(args.g, (size_t)r * args.g.c + ch, r / args.pixels, ch, d);
             sum += d[0];
         }
     }
-    shares[group][lane] = sum;
-    __syncthreads();
-    if (group || ch >= args.g.c) return;
-    for (int i = 1; i < 8; i++) sum += shares[i][lane];
-    args.shares[(size_t)blockIdx.y * args.g.c + ch] = sum;
+    sum = group_sum(sum);
+    if (ch < args.g.c && threadIdx.x < LANES) args.shares[(size_t)blockIdx.y * args.g.c + ch] = sum;
 }

@@ -1,8 +1,6 @@
 // Depthwise convolutions: a block takes a tile of pixels of one image and 32 channels. What lies under the tile is read,
 // activated and kept in shared memory; a thread then slides over it for its own channel.
 
-constexpr int LANES = 32, GROUPS = 8;
-
 // Rows and columns of a tile of outputs: fewer rows with stride 2, whose input is larger.
 template <int S>
 struct TileOf {
@@ -36,19 +34,6 @@ struct InputTile {
         }
     }
 };
-
-// The sum over the groups of threads that share a channel, the same in all of them; all threads call it.
-__device__ inline float group_sum(float v) {
-    __shared__ float shares[GROUPS][LANES];
-    int lane = threadIdx.x % LANES;
-    __syncthreads();
-    shares[threadIdx.x / LANES][lane] = v;
-    __syncthreads();
-    float sum = 0.0f;
-#pragma unroll
-    for (int g = 0; g < GROUPS; g++) sum += shares[g][lane];
-    return sum;
-}
 
 template <int K, int S>
 __device__ inline void depthwise_forward(const DepthwiseForward& args) {

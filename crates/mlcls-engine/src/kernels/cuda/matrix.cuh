@@ -200,15 +200,15 @@ __device__ inline void product(const A& a, int m, int m_end, const B& b, int n, 
     __syncthreads();
 }
 
-// The sum of a column over the groups of threads that share it; all threads call it, and all get it.
-template <int GROUPS>
+// The sum of a column over the teams of threads that share it; all threads call it, and all get it.
+template <int TEAMS>
 __device__ inline float column_sum(float v, int column, int group) {
-    __shared__ float shares[GROUPS][BN];
+    __shared__ float shares[TEAMS][BN];
     __syncthreads();
     shares[group][column] = v;
     __syncthreads();
     float sum = 0.0f;
 #pragma unroll
-    for (int g = 0; g < GROUPS; g++) sum += shares[g][column];
+    for (int g = 0; g < TEAMS; g++) sum += shares[g][column];
     return sum;
 }
