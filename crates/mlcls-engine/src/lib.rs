@@ -40,7 +40,8 @@ pub use affine::Affine;
 pub use builder::{ConvOptions, GraphBuilder, Padding};
 #[cfg(feature = "cuda")]
 pub use cuda::{
-    CudaDevice, CudaInferPlan, CudaRule, CudaStep, CudaTrainPlan, CudaTrainer, CudaUpdate, GpuInfo, gpus,
+    CudaDevice, CudaInferPlan, CudaRule, CudaStep, CudaTrainPlan, CudaTrainer, CudaUpdate, GpuInfo,
+    cuda_compiler, gpus,
 };
 pub use error::{Error, Result};
 pub use graph::{

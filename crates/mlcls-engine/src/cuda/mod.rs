@@ -20,7 +20,7 @@ mod tests;
 mod train;
 mod trainer;
 
-pub use gpu::{GpuInfo, gpus};
+pub use gpu::{GpuInfo, cuda_compiler, gpus};
 pub use infer::CudaInferPlan;
 pub use train::CudaTrainPlan;
 pub use trainer::{CudaRule, CudaStep, CudaTrainer, CudaUpdate};

@@ -17,6 +17,10 @@ pub struct Cuda {
     gpus: Vec<Gpu>,
     /// Why nothing could be asked.
     error: Option<String>,
+    /// Version of NVRTC, which compiles the kernels; `null` where there is none or it was not looked for.
+    compiler: Option<String>,
+    /// What is wrong with it, where there is a GPU.
+    compiler_error: Option<String>,
 }
 
 /// A GPU that the driver shows.
@@ -42,7 +46,13 @@ impl Cuda {
             Ok(gpus) => (gpus.into_iter().map(Gpu::from).collect(), None),
             Err(error) => (vec![], Some(error.to_string())),
         };
-        Self { built: true, driver: nvidia_driver(), gpus, error }
+        let gpus: Vec<Gpu> = gpus;
+        let compiler = (!gpus.is_empty()).then(mlcls_engine::cuda_compiler).transpose();
+        let (compiler, compiler_error) = match compiler {
+            Ok(version) => (version, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Self { built: true, driver: nvidia_driver(), gpus, error, compiler, compiler_error }
     }
 
     #[cfg(not(feature = "cuda"))]
@@ -59,7 +69,8 @@ impl Cuda {
             (None, None, Some(gpu)) => format!("driver for CUDA {}", gpu.driver_cuda),
             (None, None, None) => "no NVIDIA driver".to_owned(),
         };
-        format!("{built}; {driver}")
+        let compiler = self.compiler.iter().map(|version| format!("; NVRTC {version}"));
+        format!("{built}; {driver}{}", compiler.collect::<String>())
     }
 
     /// Each GPU in a line, with its name as `--device` takes it.
@@ -76,6 +87,7 @@ impl Cuda {
             )
         });
         let mut advice: Vec<String> = too_old.collect();
+        advice.extend(self.compiler_error.iter().map(|error| format!("No GPU can be used. {error}")));
         match (&self.driver, &self.error) {
             (None, _) => {}
             _ if !self.built => advice.push(
@@ -176,6 +188,10 @@ mod tests {
         cuda.gpus = vec![gpu("NVIDIA A10G", true), gpu("Tesla T4", false)];
         assert_eq!(cuda.advise().len(), 1);
         assert!(cuda.advise()[0].contains("Tesla T4 is too old: it has compute capability 7.5"));
+        cuda.compiler = Some("12.9".to_owned());
+        assert_eq!(cuda.line(), "built in; driver 550.54; NVRTC 12.9");
+        cuda.compiler_error = Some("CUDA: no compiler".to_owned());
+        assert_eq!(cuda.advise()[1], "No GPU can be used. CUDA: no compiler");
         let other = Cuda { driver: cuda.driver, ..Cuda::default() };
         assert!(other.advise()[0].contains("--features cuda"));
     }

@@ -107,6 +107,15 @@ fn copy_through(
     unsafe { result::memcpy_htod_async(to, &bytes[..from.len()], stream.cu_stream()) }
 }
 
+/// The version of the compiler of the kernels, NVRTC, as it would be used for the first GPU.
+///
+/// # Errors
+/// It is not found, or too old; the error says what to do.
+pub fn cuda_compiler() -> Result<String> {
+    let newest = gpus().ok().and_then(|gpus| gpus.first().map(|gpu| gpu.driver.0)).unwrap_or(u32::MAX);
+    Ok(dotted(Nvrtc::find(newest)?.version))
+}
+
 /// Whether there is a GPU of this number that the kernels can run on.
 pub(super) fn check(ordinal: usize) -> Result<()> {
     driver::find(ordinal).map(drop)
