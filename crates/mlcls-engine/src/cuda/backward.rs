@@ -4,6 +4,7 @@
 use super::args::{self, int};
 use super::forward::{
     LANES, TILE_COLUMNS, by_size, cosine, depthwise_kernel, depthwise_tiles, gate, join, shares, tile_rows,
+    tile_threads,
 };
 use super::places::{NormVector, StagePlace};
 use super::tape::{THREADS, Tape};
@@ -102,7 +103,7 @@ fn norm(tape: &mut Tape, value: ValueId, blocks: usize) {
         bias_gradient: tape.grad(bias.start),
         a: tape.norm(id, NormVector::A),
         b: tape.norm(id, NormVector::B),
-        k: tape.norm(id, NormVector::K),
+        k: tape.norm(id, NormVector::C),
         blocks: int(blocks),
         c: int(*c),
         rows: int(tape.n * tape.program.values[value].shape.pixels()),
@@ -244,7 +245,7 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
     };
     let names = ["conv_input_64", "conv_input_128", "conv_input_64_wide", "conv_input_128_wide"];
     let kernel = by_size(names, tile, cout.is_multiple_of(tape.vector()));
-    tape.launch(kernel, [blocks, cin.div_ceil(TILE_COLUMNS), 1], u32::try_from(2 * tile).unwrap_or(0), &args);
+    tape.launch(kernel, [blocks, cin.div_ceil(TILE_COLUMNS), 1], tile_threads(tile), &args);
     match sums {
         Some(_) => norm(tape, view.value, blocks),
         None => finish(tape, stage, view),

@@ -118,6 +118,11 @@ pub fn tile_rows(rows: usize, columns: usize) -> usize {
     if rows.div_ceil(128) * columns.div_ceil(TILE_COLUMNS) < BLOCKS { 64 } else { 128 }
 }
 
+/// Threads that make a tile of so many rows: a warp for each 32 x 32.
+pub fn tile_threads(rows: usize) -> u32 {
+    int(2 * rows).unsigned_abs()
+}
+
 /// Shares that a sum over `len` things is split into, where `blocks` work on each share.
 pub fn shares(blocks: usize, len: usize) -> usize {
     (2 * BLOCKS).div_ceil(blocks).clamp(1, len.max(1))
@@ -136,7 +141,7 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
         Source::View(view) => (tape.view(view), 0, tile_rows(rows, c)),
     };
     let blocks = rows.div_ceil(tile);
-    let moments = moments(tape, &Stage::Conv(conv.clone()), blocks, c);
+    let moments = moments(tape, conv.out, blocks);
     let args = args::ConvForward {
         view,
         pixels,
@@ -144,7 +149,7 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
         weight: tape.at(forward),
         bias: conv.bias.as_ref().map_or(0, |bias| tape.param(bias.start)),
         out: tape.value(conv.out),
-        moments: moments.unwrap_or(0),
+        moments,
         win: args::Window::new(&conv.window, conv.input, conv.output),
         n: int(tape.n),
         pad: 0,
@@ -154,8 +159,8 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
         Source::Pixels { .. } => "conv_forward_pixels",
         Source::View(_) => by_size(names, tile, conv.input.c.is_multiple_of(tape.vector())),
     };
-    tape.launch(kernel, [blocks, c.div_ceil(TILE_COLUMNS), 1], u32::try_from(2 * tile).unwrap_or(0), &args);
-    norm(tape, &Stage::Conv(conv.clone()), blocks);
+    tape.launch(kernel, [blocks, c.div_ceil(TILE_COLUMNS), 1], tile_threads(tile), &args);
+    norm(tape, conv.out, blocks);
 }
 
 /// The name of a depthwise kernel.
@@ -184,35 +189,37 @@ pub fn depthwise_tiles(dw: &Depthwise) -> (usize, usize) {
 fn depthwise(tape: &mut Tape, dw: &Depthwise) {
     let (tiles_x, tiles_y) = depthwise_tiles(dw);
     let (blocks, c) = (tape.n * tiles_x * tiles_y, dw.output.c);
-    let moments = moments(tape, &Stage::Depthwise(dw.clone()), blocks, c);
+    let moments = moments(tape, dw.out, blocks);
     let args = args::DepthwiseForward {
         view: tape.view(&dw.src),
         weight: tape.param(dw.weight.start),
         out: tape.value(dw.out),
-        moments: moments.unwrap_or(0),
+        moments,
         win: args::Window::new(&dw.window, dw.input, dw.output),
         tiles_x: int(tiles_x),
         tiles_y: int(tiles_y),
     };
     let kernel = depthwise_kernel!("forward", dw.window);
     tape.launch(kernel, [blocks, c.div_ceil(LANES), 1], THREADS, &args);
-    norm(tape, &Stage::Depthwise(dw.clone()), blocks);
+    norm(tape, dw.out, blocks);
 }
 
-/// Room for the moments of a stage's blocks, where a batch-norm wants them.
-fn moments(tape: &mut Tape, stage: &Stage, blocks: usize, c: usize) -> Option<u64> {
-    let wanted = tape.mode == Mode::Train && tape.norm_behind(stage).is_some();
-    wanted.then(|| tape.scratch(3 * blocks * c))
+/// The batch-norm that learns from a value in this pass.
+fn learning_norm(tape: &Tape, value: ValueId) -> Option<NormId> {
+    let batch = |id: &NormId| matches!(tape.program.norms[*id], Norm::Batch { .. });
+    tape.program.values[value].norm.filter(batch).filter(|_| tape.mode == Mode::Train)
 }
 
-/// The batch-norm behind a stage whose blocks have just left their moments.
-fn norm(tape: &mut Tape, stage: &Stage, blocks: usize) {
-    if tape.mode == Mode::Infer {
-        return;
-    }
-    let Some((id, _)) = tape.norm_behind(stage) else { return };
-    let moments = tape.scratch;
-    if let Some((c, args)) = norm_args(tape, id, moments, blocks) {
+/// Room for the moments of a value's blocks, where a batch-norm wants them; else null.
+fn moments(tape: &mut Tape, value: ValueId, blocks: usize) -> u64 {
+    let c = tape.program.values[value].shape.c;
+    learning_norm(tape, value).map_or(0, |_| tape.scratch(3 * blocks * c))
+}
+
+/// The batch-norm behind a value whose blocks have just left their moments.
+fn norm(tape: &mut Tape, value: ValueId, blocks: usize) {
+    let id = learning_norm(tape, value);
+    if let Some((c, args)) = id.and_then(|id| norm_args(tape, id, tape.scratch, blocks)) {
         tape.launch("norm_forward", [c.div_ceil(8), 1, 1], THREADS, &args);
     }
 }

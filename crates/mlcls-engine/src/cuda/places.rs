@@ -2,8 +2,11 @@
 
 use crate::arena::{Wish, place};
 use crate::graph::Graph;
+use crate::kernels::rows::GATED_SUMS;
 use crate::precision::Precision;
 use crate::program::{Program, Source, Stage};
+use crate::train::places::NORM_VECTORS;
+pub use crate::train::places::{GatePlace, NormVector};
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,38 +22,6 @@ pub enum Mode {
 pub struct NormPlace {
     pub at: usize,
     pub stride: usize,
-}
-
-/// Which vector of a batch-norm.
-#[derive(Clone, Copy, Debug)]
-pub enum NormVector {
-    /// Batch mean.
-    Mean = 0,
-    /// `weight / std`.
-    Scale = 1,
-    /// `bias - mean * scale`.
-    Shift = 2,
-    /// `1 / std`.
-    InvStd = 3,
-    /// Backward: factor of the gradient.
-    A = 4,
-    /// Backward: factor of the centred value.
-    B = 5,
-    /// Backward: summand.
-    K = 6,
-}
-const NORM_VECTORS: usize = 7;
-
-/// Memory of one squeeze-excite, per image of the batch.
-#[derive(Clone, Copy, Debug)]
-pub struct GatePlace {
-    pub pooled: usize,
-    pub hidden: usize,
-    pub hidden_act: usize,
-    pub raw: usize,
-    pub gate: usize,
-    pub sums: usize,
-    pub pooled_grad: usize,
 }
 
 /// Memory of the cosine head.
@@ -126,7 +97,7 @@ impl Places {
                 hidden_act: take(4 * n * g.reduced),
                 raw: take(4 * n * g.c),
                 gate: take(4 * n * g.c),
-                sums: take(if train { 4 * 5 * n * g.c } else { 0 }),
+                sums: take(if train { 4 * GATED_SUMS * n * g.c } else { 0 }),
                 pooled_grad: take(if train { 4 * n * g.c } else { 0 }),
             })
             .collect();

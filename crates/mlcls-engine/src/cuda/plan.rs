@@ -128,7 +128,7 @@ impl Plan {
                 (NormVector::InvStd, 1.0),
                 (NormVector::A, 1.0),
                 (NormVector::B, 0.0),
-                (NormVector::K, 0.0),
+                (NormVector::C, 0.0),
             ] {
                 self.put(place.at + which as usize * place.stride, &vec![v; c])?;
             }

@@ -4,7 +4,7 @@ use super::args::{self, Args, int};
 use super::device::{Address, Launch};
 use super::places::{Mode, NormVector, Places};
 use crate::precision::Precision;
-use crate::program::{GateId, Norm, NormId, Program, Stage, ValueId, View};
+use crate::program::{GateId, NormId, Program, ValueId, View};
 
 /// Threads of a block of kernels that take one element each, and of most others.
 pub const THREADS: u32 = 256;
@@ -110,7 +110,7 @@ impl Tape<'_> {
             y: self.at(self.places.values[id]),
             a: norm(NormVector::A),
             b: norm(NormVector::B),
-            k: norm(NormVector::K),
+            k: norm(NormVector::C),
             mean: norm(NormVector::Mean),
             scale: norm(NormVector::Scale),
             shift: norm(NormVector::Shift),
@@ -119,18 +119,6 @@ impl Tape<'_> {
             act: args::act(value.act),
             c: int(value.shape.c),
         }
-    }
-
-    /// The batch-norm behind a stage's output.
-    pub fn norm_behind(&self, stage: &Stage) -> Option<(NormId, &Norm)> {
-        let out = match stage {
-            Stage::Conv(s) => s.out,
-            Stage::Depthwise(s) => s.out,
-            _ => return None,
-        };
-        let id = self.program.values[out].norm?;
-        let norm = &self.program.norms[id];
-        matches!(norm, Norm::Batch { .. }).then_some((id, norm))
     }
 
     /// Channels and hidden channels of a squeeze-excite.

@@ -6,7 +6,7 @@ mod depthwise;
 mod join;
 mod kind;
 mod map;
-mod places;
+pub(crate) mod places;
 mod squeeze;
 mod step;
 

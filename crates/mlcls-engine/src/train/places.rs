@@ -35,7 +35,8 @@ pub enum NormVector {
     /// Backward: summand.
     C = 6,
 }
-const NORM_VECTORS: usize = 7;
+/// How many vectors that are.
+pub const NORM_VECTORS: usize = 7;
 
 /// Memory of one squeeze-excite, all per image of the batch.
 #[derive(Clone, Copy, Debug)]

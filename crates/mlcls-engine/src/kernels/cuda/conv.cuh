@@ -4,6 +4,17 @@
 // ---------------------------------------------------------------------------------------------------------------------------
 // Loaders.
 
+struct Pixel {
+    int image, y, x;
+};
+
+// The input pixel at which the window under an output pixel begins; it may lie in the border.
+__device__ inline Pixel window_start(const Window& win, int outer) {
+    int pixel = outer % (win.oh * win.ow);
+    return Pixel{outer / (win.oh * win.ow), pixel / win.ow * win.stride - win.top,
+                 pixel % win.ow * win.stride - win.left};
+}
+
 // The window under each output pixel, tap after tap, channels inside; of the image itself.
 struct PixelWindows {
     static constexpr int W = 1;
@@ -11,14 +22,8 @@ struct PixelWindows {
     const Window& win;
     const float* scale; // [3]
     const float* shift; // [3]
-    struct Row {
-        int image, y, x;
-    };
-    __device__ Row row(int outer) const {
-        int pixel = outer % (win.oh * win.ow);
-        return Row{outer / (win.oh * win.ow), pixel / win.ow * win.stride - win.top,
-                   pixel % win.ow * win.stride - win.left};
-    }
+    typedef Pixel Row;
+    __device__ Row row(int outer) const { return window_start(win, outer); }
     __device__ void load(const Row& r, int inner, float (&out)[W]) const {
         int tap = inner / win.c, ch = inner % win.c;
         int y = r.y + tap / win.kernel, x = r.x + tap % win.kernel;
@@ -33,14 +38,8 @@ struct Windows {
     static constexpr int W = WIDTH;
     const View& view;
     const Window& win;
-    struct Row {
-        int image, y, x;
-    };
-    __device__ Row row(int outer) const {
-        int pixel = outer % (win.oh * win.ow);
-        return Row{outer / (win.oh * win.ow), pixel / win.ow * win.stride - win.top,
-                   pixel % win.ow * win.stride - win.left};
-    }
+    typedef Pixel Row;
+    __device__ Row row(int outer) const { return window_start(win, outer); }
     __device__ void load(const Row& r, int inner, float (&out)[W]) const {
         int ch = inner, y = r.y, x = r.x;
         if (win.kernel > 1) {
@@ -76,9 +75,7 @@ struct GradientWindows {
     static constexpr int W = WIDTH;
     const Gradient& g;
     const Window& win;
-    struct Row {
-        int image, y, x;
-    };
+    typedef Pixel Row;
     __device__ Row row(int outer) const {
         int pixel = outer % (win.h * win.w);
         return Row{outer / (win.h * win.w), pixel / win.w + win.top, pixel % win.w + win.left};
