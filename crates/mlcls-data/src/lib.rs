@@ -74,7 +74,7 @@ pub use self::inspect::{
     find_duplicates, inspect_images, near_duplicates, verify_images,
 };
 pub use self::loader::{
-    Batch, Batches, FileCache, FileCacheError, InvalidSourceSize, LoadError, Loader, LoaderOptions,
+    Batch, Batches, FileCache, FileCacheError, InvalidSourceSize, LoadError, Loader, LoaderOptions, Part,
     SourceSize,
 };
 pub use self::resplit::{Resplit, ResplitError, ResplitOptions};

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use mlcls_data::{
-    AugmentRecipe, Batch, Item, LabelState, LoadError, Loader, LoaderOptions, Resize, SourceSize, decode_for,
-    load_image, resize,
+    AugmentRecipe, Batch, Item, LabelState, LoadError, Loader, LoaderOptions, Part, Resize, SourceSize,
+    decode_for, load_image, resize,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -190,6 +190,47 @@ fn a_last_single_image_is_left_out_only_when_asked() {
         let sizes: Vec<usize> = epoch(&loader, 0).iter().map(Batch::len).collect();
         assert_eq!(sizes.iter().sum::<usize>(), expected);
         assert_eq!((loader.samples_per_epoch(), loader.batches_per_epoch()), (expected, sizes.len()));
+    }
+}
+
+#[test]
+fn parts_of_batches_make_the_batches() {
+    let (_folder, items) = folder(23);
+    for (batch, of) in [(5, 1), (5, 2), (7, 3), (12, 4), (23, 4)] {
+        let options = LoaderOptions { batch, repeats: 2, ..options("table") };
+        let parts: Vec<Vec<Batch>> = (0..of)
+            .map(|index| LoaderOptions { part: Part { index, of }, ..options.clone() })
+            .map(|options| epoch(&Loader::new(items.clone(), options), 1))
+            .collect();
+        for (number, whole) in epoch(&Loader::new(items.clone(), options), 1).into_iter().enumerate() {
+            let parts: Vec<&Batch> = parts.iter().map(|part| &part[number]).collect();
+            let smallest = parts.iter().map(|part| part.len()).min().unwrap();
+            assert!(parts.iter().all(|part| part.len() <= smallest + 1));
+            let all =
+                |of: fn(&Batch) -> &[f32]| parts.iter().flat_map(|p| of(p)).copied().collect::<Vec<_>>();
+            assert_eq!(all(|part| &part.targets), whole.targets);
+            assert_eq!(all(|part| &part.mask), whole.mask);
+            assert!(parts.iter().flat_map(|part| &part.indices).eq(&whole.indices));
+            assert!(parts.iter().flat_map(|part| &part.pixels).eq(&whole.pixels));
+        }
+    }
+}
+
+#[test]
+fn a_last_batch_of_which_a_part_is_too_small_is_left_out_by_all() {
+    for (images, batch, of, expected) in
+        [(23, 10, 2, 20), (24, 10, 2, 24), (25, 10, 3, 20), (26, 10, 3, 26), (7, 3, 2, 7)]
+    {
+        let (_folder, items) = folder(images);
+        for index in 0..of {
+            let part = Part { index, of };
+            let options = LoaderOptions { batch, part, drop_last_single: true, ..options("none") };
+            let loader = Loader::new(items.clone(), options);
+            assert_eq!(loader.samples_per_epoch(), expected);
+            let here = epoch(&loader, 0);
+            assert_eq!(here.len(), expected.div_ceil(batch));
+            assert!(here.iter().all(|batch| batch.len() <= loader.largest_batch()));
+        }
     }
 }
 

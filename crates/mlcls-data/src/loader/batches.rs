@@ -143,7 +143,8 @@ impl Epoch {
     fn load(&self, number: usize) -> Result<Batch, LoadError> {
         let Shared { options, .. } = &*self.shared;
         let first = number * options.batch;
-        let samples = &self.samples[first..self.samples.len().min(first + options.batch)];
+        let whole = &self.samples[first..self.samples.len().min(first + options.batch)];
+        let samples = &whole[options.part.range(whole.len())];
         let image_bytes = self.shared.image_bytes();
         let mut pixels = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         pixels.resize(samples.len() * image_bytes, 0);

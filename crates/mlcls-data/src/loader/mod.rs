@@ -4,6 +4,7 @@ mod batches;
 mod cache;
 mod file_cache;
 mod order;
+mod part;
 mod samples;
 mod source_size;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use batches::Batches;
 pub use file_cache::{FileCache, FileCacheError};
+pub use part::Part;
 pub use source_size::{InvalidSourceSize, SourceSize};
 
 use crate::augment::AugmentRecipe;
@@ -25,13 +27,16 @@ use file_cache::Key;
 pub struct LoaderOptions {
     /// Side of the square images in a batch, in pixels, at least 1.
     pub size: u32,
-    /// Images per batch, at least 1. The last batch of an epoch may have fewer.
+    /// Images per batch, in all its parts, at least 1. The last batch of an epoch may have fewer.
     pub batch: usize,
     /// Whether each epoch has its own random order.
     pub shuffle: bool,
     /// How many times an epoch uses each image, each time augmented anew; at least 1.
     pub repeats: usize,
-    /// Whether the last batch is left out when it holds a single image, on which batch statistics cannot be taken.
+    /// Which part of each batch is prepared here; the whole, unless several processes share the work.
+    pub part: Part,
+    /// Whether the last batch is left out when it, or any part of it, holds fewer than two images: batch statistics cannot be taken
+    /// on them.
     pub drop_last_single: bool,
     /// Decides, with the epoch and the image, every random number.
     pub seed: u64,
@@ -54,6 +59,7 @@ impl Default for LoaderOptions {
             batch: 64,
             shuffle: false,
             repeats: 1,
+            part: Part::WHOLE,
             drop_last_single: false,
             seed: 0,
             augment: AugmentRecipe::default(),
@@ -116,7 +122,7 @@ fn list(failures: &[ImageError]) -> String {
 ///
 /// Decoding and augmentation run on rayon's pool (the current one when called inside a pool, else the global one).
 /// The batches of an epoch depend on the items, the options and the epoch alone: not on the number of threads, on
-/// timing, on the cache, or on the batch that the epoch is started from.
+/// timing, on the cache, or on the batch that the epoch is started from. The parts of a batch, from as many loaders, make the batch.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -159,7 +165,8 @@ impl Loader {
         file_cache: Option<FileCache>,
     ) -> Self {
         options.size = options.size.max(1);
-        for least_one in [&mut options.batch, &mut options.repeats, &mut options.prefetch] {
+        let LoaderOptions { batch, repeats, prefetch, part, .. } = &mut options;
+        for least_one in [batch, repeats, prefetch, &mut part.of] {
             *least_one = (*least_one).max(1);
         }
         let cache = Cache::new(items.len(), options.cache_bytes);
@@ -177,12 +184,19 @@ impl Loader {
         &self.0.options
     }
 
-    /// Images that an epoch uses, repeats counted, after leaving out a last single one where that is asked for.
+    /// Images that an epoch uses in all parts of its batches, repeats counted, after leaving out a last batch that is too small
+    /// where that is asked for.
     pub fn samples_per_epoch(&self) -> usize {
-        let LoaderOptions { batch, repeats, drop_last_single, .. } = self.0.options;
+        let LoaderOptions { batch, repeats, part, drop_last_single, .. } = self.0.options;
         let samples = self.0.items.len() * repeats;
-        let single = batch > 1 && samples % batch == 1;
-        samples - usize::from(drop_last_single && single)
+        let (last, least) = (samples % batch, 2 * part.of);
+        if drop_last_single && last < least && least <= batch { samples - last } else { samples }
+    }
+
+    /// The most images that a batch has here.
+    pub fn largest_batch(&self) -> usize {
+        let LoaderOptions { batch, part, .. } = self.0.options;
+        batch.div_ceil(part.of)
     }
 
     /// Batches in an epoch.

@@ -108,6 +108,7 @@ structures! {
         pad: i32,
     }
     Average { values: Address, average: Address, numbers: Address, len: i32, pad: i32, }
+    Mean { values: Address, len: i32, share: f32, }
 }
 
 /// The number of an activation in the kernels.

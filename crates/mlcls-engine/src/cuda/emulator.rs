@@ -1,10 +1,11 @@
 //! A device of this machine's processor, for tests: the kernels' own source, compiled by its C++ compiler behind
 //! `emulate.h`. Memory starts as NaN, so that nothing unwritten can be read unseen.
 
+use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::device::{Address, Device, Launch, TapeId};
 use super::source::EMULATED;
@@ -73,6 +74,24 @@ impl Library {
     }
 }
 
+/// Devices of one process that work together, one thread each.
+#[derive(Debug)]
+struct Group {
+    all: Barrier,
+    values: Mutex<Vec<Vec<f32>>>,
+}
+
+/// Groups by their names.
+static GROUPS: Mutex<Option<HashMap<Vec<u8>, Arc<Group>>>> = Mutex::new(None);
+
+/// A name that no group has.
+pub fn new_group() -> Vec<u8> {
+    static COUNT: Mutex<u64> = Mutex::new(0);
+    let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    *count += 1;
+    count.to_le_bytes().to_vec()
+}
+
 /// The device.
 #[derive(Debug)]
 pub struct Emulator {
@@ -80,13 +99,14 @@ pub struct Emulator {
     backwards: bool,
     memory: Vec<Vec<u128>>,
     tapes: Vec<Vec<Launch>>,
+    group: Option<(usize, Arc<Group>)>,
 }
 
 impl Emulator {
     /// A device whose blocks run their threads in order, or `backwards`: results that depend on it lack a barrier.
     pub fn open(precision: Precision, backwards: bool) -> Option<Box<dyn Device>> {
         library(precision)?;
-        Some(Box::new(Self { precision, backwards, memory: vec![], tapes: vec![] }))
+        Some(Box::new(Self { precision, backwards, memory: vec![], tapes: vec![], group: None }))
     }
 
     fn launch(&self, launch: &Launch) {
@@ -138,7 +158,7 @@ impl Device for Emulator {
     }
 
     fn run(&mut self, tape: TapeId) -> Result<()> {
-        let _turn: MutexGuard<()> = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn: MutexGuard<()> = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let order = library(self.precision).expect(NO_TROUBLE).symbol("emulate_backwards");
         // SAFETY: the function's type in emulate.h.
         unsafe {
@@ -153,12 +173,28 @@ impl Device for Emulator {
         Ok(vec![1.0; self.tapes[tape.0].len()])
     }
 
-    fn join(&mut self, _: &[u8], _: usize, size: usize) -> Result<()> {
-        assert_eq!(size, 1, "emulated devices do not work together");
+    fn join(&mut self, group: &[u8], rank: usize, size: usize) -> Result<()> {
+        let new = || Arc::new(Group { all: Barrier::new(size), values: Mutex::new(vec![vec![]; size]) });
+        let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = groups.get_or_insert_default().entry(group.to_vec()).or_insert_with(new);
+        self.group = Some((rank, group.clone()));
         Ok(())
     }
 
-    fn sum(&mut self, _: Address, _: usize) -> Result<()> {
+    fn sum(&mut self, at: Address, len: usize) -> Result<()> {
+        let Some((rank, Group { all, values })) = self.group.as_ref().map(|(rank, group)| (*rank, &**group))
+        else {
+            return Ok(());
+        };
+        // SAFETY: plans sum numbers of their own, and nobody else looks at them meanwhile.
+        let here = unsafe { std::slice::from_raw_parts_mut(at as *mut f32, len) };
+        let values = || values.lock().unwrap_or_else(PoisonError::into_inner);
+        values()[rank] = here.to_vec();
+        all.wait();
+        for (i, sum) in here.iter_mut().enumerate() {
+            *sum = values().iter().map(|values| values[i]).sum();
+        }
+        all.wait();
         Ok(())
     }
 }

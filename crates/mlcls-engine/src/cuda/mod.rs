@@ -62,6 +62,18 @@ impl CudaDevice {
         gpu::check(self.ordinal)
     }
 
+    /// A name for a new group of [trainers](CudaTrainer::join) on such devices: one of them makes it and gives it to all others.
+    ///
+    /// # Errors
+    /// NCCL is not found, or finds no network.
+    pub fn new_group(self) -> Result<Vec<u8>> {
+        #[cfg(any(test, feature = "emulator"))]
+        if self.ordinal == Self::EMULATED {
+            return Ok(emulator::new_group());
+        }
+        gpu::new_group()
+    }
+
     fn open(self) -> Result<Box<dyn device::Device>> {
         #[cfg(any(test, feature = "emulator"))]
         if self.ordinal == Self::EMULATED

@@ -111,6 +111,12 @@ struct Tapes {
     norm: TapeId,
     perturb: Option<TapeId>,
     step: TapeId,
+    /// In a group.
+    mean: Option<TapeId>,
+}
+
+fn over(kernel: &'static str, blocks: usize, args: Vec<u64>) -> Launch {
+    Launch { kernel, stage: None, grid: [int(blocks).unsigned_abs(), 1, 1], threads: THREADS, args }
 }
 
 impl CudaTrainer {
@@ -173,21 +179,23 @@ impl CudaTrainer {
         Ok(trainer)
     }
 
-    /// A name for a new group of trainers, of 128 bytes: rank 0 makes it and gives it to all others.
-    ///
-    /// # Errors
-    /// NCCL is not found, or finds no network.
-    pub fn unique_id() -> Result<Vec<u8>> {
-        super::gpu::nccl::unique_id()
-    }
-
-    /// Becomes one of `size` trainers on as many GPUs, whose steps follow the sum of all their gradients; waits for the others.
-    /// They must have the same weights by then, and make the same calls in the same order.
+    /// Becomes one of `size` trainers on as many GPUs, whose steps follow the sum of all their gradients, and whose running
+    /// statistics become their mean in each step; waits for the others. They must have the same weights by then, and make the same
+    /// calls in the same order. `group` is of
+    /// [`CudaDevice::new_group`].
     ///
     /// # Errors
     /// NCCL is not found, or the group cannot be made.
-    pub fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()> {
-        self.plan.device.join(id, rank, size)
+    pub fn join(&mut self, group: &[u8], rank: usize, size: usize) -> Result<()> {
+        self.plan.device.join(group, rank, size)?;
+        let [_, _, values] = self.plan.vectors();
+        let len = self.lens[1];
+        let args = args::Mean { values, len: int(len), share: 1.0 / size as f32 };
+        if len > 0 {
+            let launch = over("mean", len.div_ceil(THREADS as usize), args.words());
+            self.tapes.mean = Some(self.plan.device.record(vec![launch])?);
+        }
+        Ok(())
     }
 
     /// Largest batch.
@@ -294,6 +302,11 @@ impl CudaTrainer {
         }
         let words: Vec<u8> = numbers.words().iter().flat_map(|word| word.to_ne_bytes()).collect();
         self.plan.device.upload(self.vectors.numbers, &words)?;
+        if let Some(mean) = self.tapes.mean {
+            let [_, _, buffers] = self.plan.vectors();
+            self.plan.device.sum(buffers, self.lens[1])?;
+            self.plan.device.run(mean)?;
+        }
         self.plan.device.run(self.tapes.step)?;
         Ok(norm)
     }
@@ -442,13 +455,7 @@ impl Tapes {
             pad: 0,
         };
         let blocks = len.div_ceil(THREADS as usize);
-        let over = |kernel, blocks| Launch {
-            kernel,
-            stage: None,
-            grid: [int(blocks).unsigned_abs(), 1, 1],
-            threads: THREADS,
-            args: args.words(),
-        };
+        let over = |kernel, blocks| over(kernel, blocks, args.words());
         let mut step = vec![over(kernel, blocks)];
         if vectors.average != 0 && buffer_len > 0 {
             let args = args::Average {
@@ -458,8 +465,7 @@ impl Tapes {
                 len: int(buffer_len),
                 pad: 0,
             };
-            let launch = over("average", buffer_len.div_ceil(THREADS as usize));
-            step.push(Launch { args: args.words(), ..launch });
+            step.push(self::over("average", buffer_len.div_ceil(THREADS as usize), args.words()));
         }
         let device = plan.device.as_mut();
         Ok(Self {
@@ -471,6 +477,7 @@ impl Tapes {
                 None => None,
             },
             step: device.record(step)?,
+            mean: None,
         })
     }
 }

@@ -4,7 +4,7 @@ mod cache;
 mod compile;
 mod driver;
 mod library;
-pub(super) mod nccl;
+mod nccl;
 mod pinned;
 mod tape;
 
@@ -20,6 +20,7 @@ use self::compile::Nvrtc;
 pub use self::driver::{GpuInfo, gpus};
 use self::driver::{cuda, dotted, failed, refused};
 use self::nccl::Nccl;
+pub(super) use self::nccl::unique_id as new_group;
 use self::pinned::{Pair, Pinned, grown};
 use self::tape::{Kernel, Tape};
 use super::device::{Address, Device, Launch, TapeId};
@@ -234,9 +235,7 @@ impl Device for Gpu {
     }
 
     fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()> {
-        if size != 1 {
-            self.group = Some(Nccl::join(&self.stream, id, rank, size)?);
-        }
+        self.group = Some(Nccl::join(&self.stream, id, rank, size)?);
         Ok(())
     }
 

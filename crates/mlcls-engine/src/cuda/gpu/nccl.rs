@@ -108,7 +108,7 @@ impl Functions {
 ///
 /// # Errors
 /// NCCL is not found, or finds no network.
-pub(crate) fn unique_id() -> Result<Vec<u8>> {
+pub(in crate::cuda) fn unique_id() -> Result<Vec<u8>> {
     let functions = Functions::find()?;
     let mut id = Id([0; ID]);
     // SAFETY: the structure's bytes are written.

@@ -1,6 +1,7 @@
 //! Whole training steps: fifty of them beside the same steps with the processor's plan, and formulas in double precision.
 
 use super::{broad_of, device, distance};
+use crate::cuda::CudaDevice;
 use crate::cuda::trainer::{CudaRule, CudaStep, CudaTrainer, CudaUpdate};
 use crate::error::Error;
 use crate::graph::Graph;
@@ -217,4 +218,81 @@ fn half_precision_takes_its_loss_scale_out_again() {
     };
     let (Some(half), Some(full)) = (norm(Precision::Fp16), norm(Precision::Fp32)) else { return };
     assert!((half - full).abs() < 1e-2 * full, "{half}, expected about {full}");
+}
+
+/// Steps of a trainer on its batches, the same ones in each step; the weights after them.
+fn trained(mut trainer: CudaTrainer, sam: bool, batches: &[Vec<u8>], steps: u64, start: &Weights) -> Weights {
+    for number in 1..=steps {
+        for pass in 0..=usize::from(sam) {
+            if pass == 1 {
+                trainer.perturb().unwrap();
+            }
+            for pixels in batches {
+                trainer.bring(pixels, BATCH).unwrap();
+                let dlogits = dlogits(trainer.forward(number).unwrap());
+                trainer.backward(&dlogits).unwrap();
+            }
+        }
+        trainer.step(CudaStep { lr: 1e-3, number, average_decay: 0.9 }).unwrap();
+    }
+    let mut weights = start.clone();
+    trainer.weights(&mut weights).unwrap();
+    weights
+}
+
+#[test]
+fn trainers_of_a_group_go_where_one_goes_with_all_batches() {
+    let graph = broad_of(9);
+    let start = random_weights(&graph, 3);
+    let trainer = |sam: bool| {
+        let update = CudaUpdate {
+            decay: vec![1e-3; start.params.len()],
+            sam_rho: sam.then_some(0.05),
+            ..update(CudaRule::Sgd { momentum: 0.9, nesterov: false })
+        };
+        let device = device(Precision::Fp32, false)?;
+        Some(CudaTrainer::on(&graph, BATCH, Precision::Fp32, device, &start, update).unwrap())
+    };
+    if trainer(false).is_none() {
+        return;
+    }
+    // On hardware a group of one: there may be no second GPU.
+    let (ordinal, size) = match std::env::var("MLCLS_TEST_DEVICE").as_deref() {
+        Ok("cuda") => (0, 1),
+        _ => (CudaDevice::EMULATED, 3),
+    };
+    let batches: Vec<_> = (0..size as u64).map(|i| random_pixels(&graph, BATCH, 40 + i)).collect();
+    let group = |sam, steps| -> Vec<Weights> {
+        let group = CudaDevice { ordinal, precision: Precision::Fp32 }.new_group().unwrap();
+        let of_rank = |rank: usize| {
+            let mut trainer = trainer(sam).unwrap();
+            trainer.join(&group, rank, size).unwrap();
+            trained(trainer, sam, &batches[rank..=rank], steps, &start)
+        };
+        std::thread::scope(|scope| {
+            let ranks: Vec<_> = (0..size)
+                .map(|rank| {
+                    scope.spawn({
+                        let of_rank = &of_rank;
+                        move || of_rank(rank)
+                    })
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    };
+
+    let ranks = group(true, 4);
+    assert!(ranks.iter().all(|rank| rank == &ranks[0]), "all have the same bits");
+    let alone = trained(trainer(true).unwrap(), true, &batches, 4, &start);
+    let d = distance(&ranks[0].params, &alone.params);
+    assert!(d < 1e-6 && distance(&alone.params, &start.params) > 1e-4, "{d:e}");
+
+    // Statistics are the mean of what each batch alone makes of them.
+    let each =
+        batches.iter().map(|b| trained(trainer(false).unwrap(), false, &[b.clone()], 1, &start).buffers);
+    let mut mean = vec![0.0; start.buffers.len()];
+    each.for_each(|buffers| mean.iter_mut().zip(buffers).for_each(|(sum, b)| *sum += b / size as f32));
+    let d = distance(&group(false, 1)[0].buffers, &mean);
+    assert!(d < 1e-6 && distance(&mean, &start.buffers) > 1e-3, "{d:e}");
 }

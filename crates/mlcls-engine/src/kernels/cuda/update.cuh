@@ -133,3 +133,15 @@ KERNEL(average, Average, 256) {
     int i = update_index();
     if (i < args.len) args.average[i] += args.numbers->average * (args.values[i] - args.average[i]);
 }
+
+// The mean of running statistics over several GPUs, from their sum.
+struct Mean {
+    float* values;
+    int len;
+    float share;
+};
+
+KERNEL(mean, Mean, 256) {
+    int i = update_index();
+    if (i < args.len) args.values[i] *= args.share;
+}
