@@ -170,12 +170,11 @@ fn shared_images(train: &[Item], val: &[Item]) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::Setup;
     use crate::testing;
 
     fn setup(dataset: &Dataset, changes: &[&str]) -> Result<Vec<String>> {
         let config = testing::config(changes);
-        let setup = Setup::new(config.clone(), dataset, testing::model())?;
+        let setup = testing::setup(config.clone(), dataset)?;
         let (train, val) = train_and_val(dataset, &config)?;
         assert_eq!(setup.train.items().len(), train.items.len());
         warnings(dataset, train, val)

@@ -52,6 +52,17 @@ impl Device {
         }
     }
 
+    /// That of one of several processes on a host: of GPUs the one so many numbers further. A process that sees a single GPU has it
+    /// for itself, as with Slurm's `--gpus-per-task=1`.
+    pub(crate) fn of_local_rank(self, local_rank: usize) -> Self {
+        match self {
+            Self::Cuda { ordinal, precision } if !sees_one_gpu() => {
+                Self::Cuda { ordinal: ordinal.saturating_add(local_rank), precision }
+            }
+            _ => self,
+        }
+    }
+
     /// As settings and the command line say it.
     pub fn name(self) -> DeviceName {
         match self {
@@ -113,6 +124,13 @@ impl Device {
         Ok(CudaTrainer::new(graph, batch, CudaDevice { ordinal, precision }, weights, update)?)
     }
 
+    /// A name for a new group of trainers on several GPUs.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn new_group(self) -> Result<Vec<u8>> {
+        let Self::Cuda { ordinal, precision } = self else { unreachable!("asked for on GPUs only") };
+        Ok(CudaDevice { ordinal, precision }.new_group()?)
+    }
+
     /// Refuses a network of which a GPU cannot run a part.
     #[cfg(feature = "cuda")]
     fn takes(self, graph: &Graph) -> Result<()> {
@@ -123,6 +141,13 @@ impl Device {
         }
         Ok(())
     }
+}
+
+fn sees_one_gpu() -> bool {
+    #[cfg(feature = "cuda")]
+    return gpus().is_ok_and(|gpus| gpus.len() == 1);
+    #[cfg(not(feature = "cuda"))]
+    return false;
 }
 
 /// `cpu`, or a GPU and its precision: `cuda bf16`.

@@ -12,6 +12,7 @@ use crate::event::EventSink;
 use crate::gradient::{Gradient, Pass};
 use crate::setup::{Memory, Setup, build_model};
 use crate::state::LossSum;
+use crate::world::{Placement, World};
 
 /// What one step costs, and so the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,7 +44,7 @@ pub struct DryRun {
 pub fn dry_run(config: &Config, sink: &mut dyn EventSink) -> Result<DryRun> {
     let dataset = open_dataset(config)?;
     let model = build_model(config, dataset.labels.len())?;
-    let setup = Setup::new(config.clone(), &dataset, model)?;
+    let setup = Setup::new(config.clone(), &dataset, model, &Placement::alone())?;
     setup.announce(sink);
     let weights = setup.initial_weights(sink)?;
     measure(&setup, weights)
@@ -55,13 +56,13 @@ pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Resu
     let batch: Vec<Batch> = setup.train.epoch(0, 0).take(1).map(|b| Ok(b?)).collect::<Result<_>>()?;
     let data_seconds = start.elapsed().as_secs_f64();
 
-    let mut gradient = Gradient::new(setup)?;
+    let (mut gradient, mut world) = (Gradient::new(setup)?, World::alone());
     let passes = if config.optim.sam_rho > 0.0 { 2.0 } else { 1.0 };
     let mut step_of = |gradient: &mut Gradient, epoch| -> Result<(LossSum, f64)> {
         let pass = Pass { epoch, step: 1, steps: 0, number: 0 };
-        let loss = gradient.compute(&mut weights, &batch, pass)?; // the first touches fresh memory, so it is not timed
+        let loss = gradient.compute(&mut weights, &batch, pass, &mut world)?; // the first touches fresh memory, so it is not timed
         let start = Instant::now();
-        gradient.compute(&mut weights, &batch, pass)?;
+        gradient.compute(&mut weights, &batch, pass, &mut world)?;
         Ok((loss, passes * start.elapsed().as_secs_f64()))
     };
     let (loss, step_seconds) = step_of(&mut gradient, 1)?;
@@ -99,14 +100,14 @@ mod tests {
     fn one_batch_is_measured() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = testing::dataset(folder.path(), 10, 4);
-        let setup = Setup::new(testing::config(&[]), &dataset, testing::model()).unwrap();
+        let setup = testing::setup(testing::config(&[]), &dataset).unwrap();
         let weights = Weights::init(&setup.model.graph, 0);
         let found = measure(&setup, weights).unwrap();
         assert_eq!((found.images, found.device.as_str()), (4, "cpu"));
         assert!(found.loss > 0.0 && found.gradient_norm > 0.0 && found.step_seconds > 0.0, "{found:?}");
         assert_eq!(found.run_seconds, 3.0 * found.epoch_seconds);
         let frozen = testing::config(&["train.freeze=backbone", "train.freeze_epochs=1"]);
-        let setup = Setup::new(frozen, &dataset, testing::model()).unwrap();
+        let setup = testing::setup(frozen, &dataset).unwrap();
         let weights = Weights::init(&setup.model.graph, 0);
         let later = measure(&setup, weights).unwrap();
         assert!(later.run_seconds > later.epoch_seconds, "{later:?}");

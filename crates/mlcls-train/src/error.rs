@@ -32,6 +32,9 @@ pub enum Error {
     /// Images of a batch cannot be used.
     #[error(transparent)]
     Load(#[from] mlcls_data::LoadError),
+    /// The processes of a run cannot work together.
+    #[error(transparent)]
+    World(#[from] crate::WorldError),
     /// The file of resized images cannot be used.
     #[error(transparent)]
     CacheFile(#[from] mlcls_data::FileCacheError),

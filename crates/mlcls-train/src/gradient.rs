@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::optim::global_norm;
 use crate::setup::{Frozen, Setup};
 use crate::state::LossSum;
+use crate::world::World;
 
 /// What runs in a step.
 enum Plan {
@@ -98,8 +99,15 @@ impl<'a> Gradient<'a> {
         })
     }
 
-    /// The gradient of the summed loss of some batches, into `values`; running statistics in `weights` follow.
-    pub fn compute(&mut self, weights: &mut Weights, batches: &[Batch], pass: Pass) -> Result<LossSum> {
+    /// The gradient of the summed loss of some batches of all processes, into `values`; running statistics in `weights` follow those
+    /// of this process.
+    pub fn compute(
+        &mut self,
+        weights: &mut Weights,
+        batches: &[Batch],
+        pass: Pass,
+        world: &mut World,
+    ) -> Result<LossSum> {
         let setup = self.setup;
         self.prepare(weights, pass.epoch)?;
         let Some(plan) = &mut self.plan else { unreachable!("it was just prepared") };
@@ -115,6 +123,8 @@ impl<'a> Gradient<'a> {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
         }
+        let sum = sum.over(world)?;
+        world.sum_f32(&mut self.values)?;
         if !global_norm(&self.values).is_finite() {
             let all = batches.iter().flat_map(|batch| batch.indices.iter().copied());
             return Err(not_finite(setup, "the gradient", pass, false, all));
@@ -124,7 +134,7 @@ impl<'a> Gradient<'a> {
 
     /// Makes the plan of an epoch (from 1), where there is none or it is another one.
     fn prepare(&mut self, weights: &Weights, epoch: usize) -> Result<()> {
-        let (graph, batch) = (&self.setup.model.graph, self.setup.train.options().batch);
+        let (graph, batch) = (&self.setup.model.graph, self.setup.train.largest_batch());
         let frozen = self.setup.frozen_in(epoch);
         if self.plan.as_ref().is_some_and(|plan| matches!(plan, Plan::Behind(_)) == frozen.is_some()) {
             return Ok(());
@@ -176,6 +186,7 @@ pub(crate) fn not_finite(
 
 /// The seed of dropout and drop-path in a pass over the `number`-th batch of a step.
 pub(crate) fn seed_of(setup: &Setup, number: usize, pass: Pass) -> u64 {
+    let number = number * setup.part.of + setup.part.index;
     let mut hasher = blake3::Hasher::new();
     for number in [setup.config.train.seed, pass.steps, number as u64, pass.number] {
         hasher.update(&number.to_le_bytes());

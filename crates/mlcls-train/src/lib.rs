@@ -120,5 +120,5 @@ pub use setup::Memory;
 pub use stop::StopFlag;
 pub use summary::{RunSummary, WeakLabel};
 pub use thresholds::{ThresholdReport, checkpoint_thresholds};
-pub use train::{resume, train};
+pub use train::{resume, resume_together, train, train_together};
 pub use world::{Placement, World, WorldError};

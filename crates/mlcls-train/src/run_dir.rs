@@ -87,6 +87,11 @@ impl RunDir {
         if dir.best().is_file() { Ok(dir) } else { Self::open(path) }
     }
 
+    /// A folder that another process keeps.
+    pub(crate) fn elsewhere(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     fn with_folder(self) -> Result<Self> {
         let path = self.0.join("checkpoints");
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;

@@ -10,6 +10,7 @@ use mlcls_metrics::{Calibration, Report, Scores, Threshold, evaluate};
 use crate::device::{Device, Inference};
 use crate::error::Error;
 use crate::state::LossSum;
+use crate::world::World;
 
 /// Scores of all images, in the order of the items: `[N, C]` each.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Scored {
         calibration: &Calibration,
         go_on: impl Fn() -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut plan = Inference::new(graph, weights, loader.options().batch, device)?;
+        let mut plan = Inference::new(graph, weights, loader.largest_batch(), device)?;
         let forward = |pixels: &[u8], n| {
             go_on()?;
             Ok(plan.run(pixels, n)?.to_vec())
@@ -63,6 +64,15 @@ impl Scored {
         }
         all.seconds = start.elapsed().as_secs_f64();
         Ok(all)
+    }
+
+    /// Those of all processes, behind each other.
+    pub fn over(self, world: &mut World) -> Result<Self, Error> {
+        let Self { mut scores, mut logits, mut targets, mut mask, loss, seconds } = self;
+        for values in [&mut scores, &mut logits, &mut targets, &mut mask] {
+            world.concat_f32(values)?;
+        }
+        Ok(Self { scores, logits, targets, mask, loss: loss.over(world)?, seconds })
     }
 
     /// Scores of so many labels, these or others, with the answers: as metrics take them.

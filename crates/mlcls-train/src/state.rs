@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::{Best, Outcome};
 use crate::schedule::Schedule;
 use crate::summary::WeakLabel;
+use crate::world::World;
 
 /// Key of [`Progress`] in the metadata of the state file.
 const PROGRESS: &str = "progress";
@@ -20,6 +21,9 @@ const PROGRESS: &str = "progress";
 pub(crate) struct Progress {
     /// Fingerprint of the data set.
     pub data_fingerprint: String,
+    /// Processes that share each batch.
+    #[serde(default = "one")]
+    pub processes: usize,
     /// Epochs that are over, their validation included.
     pub epochs_done: usize,
     /// Batches of the current epoch that are done.
@@ -48,6 +52,11 @@ pub(crate) struct Progress {
     pub ended: Option<Outcome>,
 }
 
+/// Processes of a run whose state does not tell.
+fn one() -> usize {
+    1
+}
+
 /// Sum of losses, and of how many (image, label) cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LossSum {
@@ -66,6 +75,13 @@ impl LossSum {
     pub fn merge(&mut self, other: Self) {
         self.objective += other.objective;
         self.known += other.known;
+    }
+
+    /// The sum over all processes.
+    pub fn over(self, world: &mut World) -> Result<Self> {
+        let mut sums = [self.objective, self.known as f64];
+        world.sum_f64(&mut sums)?;
+        Ok(Self { objective: sums[0], known: sums[1] as usize })
     }
 
     /// Loss per image and known label; `None` before the first.

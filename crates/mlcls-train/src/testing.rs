@@ -9,6 +9,9 @@ use mlcls_models::{Head, Model, Normalization};
 
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::config::{Config, Layers};
+use crate::error::Result;
+use crate::setup::Setup;
+use crate::world::Placement;
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -84,6 +87,11 @@ pub(crate) fn model() -> Model {
     let logits = b.cosine_linear("head", x, LABELS.len(), 7.0).unwrap();
     let graph = b.finish(map, features, logits).unwrap();
     Model { name: "efficientnet_b0", graph, preprocessing, head: Head::Cosine, scale: 7.0 }
+}
+
+/// A run of [`model`] in one process.
+pub(crate) fn setup(config: Config, dataset: &Dataset) -> Result<Setup> {
+    Setup::new(config, dataset, model(), &Placement::alone())
 }
 
 /// Settings for [`model`]: three epochs of batches of four, everything reported, nothing downloaded; then `changes`.

@@ -9,6 +9,7 @@ use crate::gradient::{Pass, loss_of, not_finite, seed_of};
 use crate::optim::Optimizer;
 use crate::setup::Setup;
 use crate::state::LossSum;
+use crate::world::World;
 
 /// The weights on a GPU, once there was a step.
 #[derive(Default)]
@@ -20,10 +21,11 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    /// Brings everything to the GPU, if it is not there yet.
+    /// Brings everything to the GPU, if it is not there yet, and joins it to those of the other processes.
     pub fn start(
         &mut self,
         setup: &Setup,
+        world: &mut World,
         weights: &Weights,
         optimizer: &Optimizer,
         ema: Option<&Ema>,
@@ -36,6 +38,11 @@ impl Gpu {
             for (name, values) in optimizer.vectors() {
                 trainer.put_optimizer_vector(name, values)?;
             }
+            if world.size() > 1 {
+                let mut group = if world.is_first() { setup.device.new_group()? } else { vec![] };
+                world.broadcast(&mut group)?;
+                trainer.join(&group, world.rank(), world.size())?;
+            }
             self.trainer = Some(Box::new(trainer));
         }
         Ok(())
@@ -45,6 +52,7 @@ impl Gpu {
     pub fn step(
         &mut self,
         setup: &Setup,
+        world: &mut World,
         (batches, next): (&[Batch], Option<&Batch>),
         lr: f64,
         pass: Pass,
@@ -60,10 +68,11 @@ impl Gpu {
             true => Ok(()),
             false => Err(not_finite(setup, "the gradient", pass, false, all())),
         };
-        let loss = gradient(trainer, dlogits, setup, batches, pass)?;
+        // Who has failed is missed here, before the GPUs wait for each other.
+        let loss = gradient(trainer, dlogits, setup, batches, pass)?.over(world)?;
         if setup.config.optim.sam_rho > 0.0 {
             finite(trainer.perturb()?, pass)?;
-            gradient(trainer, dlogits, setup, batches, Pass { number: 1, ..pass })?;
+            gradient(trainer, dlogits, setup, batches, Pass { number: 1, ..pass })?.over(world)?;
         }
         if let Some(next) = next {
             trainer.stage(&next.pixels, next.len())?;
@@ -131,6 +140,6 @@ impl Setup {
             clip_norm: optim.clip_norm,
             average: self.ema.is_some(),
         };
-        self.device.trainer(&self.model.graph, self.train.options().batch, weights, update)
+        self.device.trainer(&self.model.graph, self.train.largest_batch(), weights, update)
     }
 }

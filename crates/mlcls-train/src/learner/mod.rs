@@ -13,6 +13,7 @@ use crate::gradient::{Gradient, Pass};
 use crate::optim::{Optimizer, Sam, clip_norm};
 use crate::setup::Setup;
 use crate::state::LossSum;
+use crate::world::World;
 
 /// Weights, their average and the optimizer.
 ///
@@ -62,18 +63,24 @@ impl<'a> Learner<'a> {
         self.setup.device != Device::Cpu
     }
 
-    /// One step with a learning rate over some batches, whose losses are summed; `next` is the first batch of the next step, where it
-    /// is at hand.
-    pub fn step(&mut self, batches: &[Batch], next: Option<&Batch>, lr: f64, pass: Pass) -> Result<LossSum> {
+    /// One step with a learning rate over some batches of all processes, whose losses are summed; `next` is the first batch of the
+    /// next step, where it is at hand. All processes come to the same weights and running statistics, the mean of theirs.
+    pub fn step(
+        &mut self,
+        (batches, next): (&[Batch], Option<&Batch>),
+        lr: f64,
+        pass: Pass,
+        world: &mut World,
+    ) -> Result<LossSum> {
         let Self { weights, optimizer, ema, setup, steps } = self;
         #[cfg(not(feature = "cuda"))]
         let _ = next; // a processor has it in its memory
         match steps {
             Steps::Cpu { gradient, sam } => {
-                let loss = gradient.compute(weights, batches, pass)?;
+                let loss = gradient.compute(weights, batches, pass, world)?;
                 if let Some(sam) = sam {
                     sam.perturb(&mut weights.params, &gradient.values);
-                    gradient.compute(weights, batches, Pass { number: 1, ..pass })?;
+                    gradient.compute(weights, batches, Pass { number: 1, ..pass }, world)?;
                     sam.restore(&mut weights.params);
                 }
                 if let Some(limit) = setup.config.optim.clip_norm {
@@ -81,6 +88,7 @@ impl<'a> Learner<'a> {
                 }
                 let frozen = setup.frozen_in(pass.epoch).map_or(0, |frozen| frozen.params);
                 optimizer.step_behind(frozen, lr, &mut weights.params, &gradient.values);
+                world.mean_f32(&mut weights.buffers)?;
                 if let Some(ema) = ema {
                     ema.update(weights);
                 }
@@ -88,8 +96,8 @@ impl<'a> Learner<'a> {
             }
             #[cfg(feature = "cuda")]
             Steps::Gpu(gpu) => {
-                gpu.start(setup, weights, optimizer, ema.as_ref())?;
-                gpu.step(setup, (batches, next), lr, pass, optimizer, ema.as_mut())
+                gpu.start(setup, world, weights, optimizer, ema.as_ref())?;
+                gpu.step(setup, world, (batches, next), lr, pass, optimizer, ema.as_mut())
             }
         }
     }

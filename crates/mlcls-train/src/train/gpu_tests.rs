@@ -4,7 +4,9 @@ use mlcls_engine::{CudaDevice, Precision};
 use mlcls_models::WeightFile;
 
 use super::tests::{Case, at, outcome_of};
+use super::together_tests::{resume_all, start_all, start_until};
 use super::*;
+use crate::state::SavedState;
 use crate::testing;
 
 /// Settings that between them use every kind of state.
@@ -84,4 +86,37 @@ fn an_interrupted_run_is_the_undisturbed_run() {
             assert!(whole == cut && whole.iter().any(|v| *v != 0.0), "{name}");
         }
     }
+}
+
+#[test]
+fn processes_with_a_gpu_each_go_where_those_with_processors_go() {
+    let changes = ["train.epochs=2", "train.save_every=3"];
+    let Some(case) = emulated(&changes, Precision::Fp32) else { return };
+    let plain = Case::new(&changes);
+    start_all(2, &case, "run");
+    start_all(2, &plain, "run");
+    let [got, want] = [&case, &plain].map(|case| {
+        let path = case.path("run/checkpoints/last.safetensors");
+        let weights = WeightFile::open(&path).unwrap().weights(&testing::model().graph).unwrap();
+        [weights.params, weights.buffers].concat()
+    });
+    let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+    assert!(d < 1e-3, "{d:e}");
+
+    let stop = StopFlag::default();
+    let asked = stop.clone();
+    let mut sink = at(|_, event| {
+        if matches!(event, Event::Step(_)) {
+            asked.request();
+        }
+    });
+    for summary in start_until(2, &case, "cut", (&mut sink, &stop)) {
+        assert_eq!(summary.unwrap().outcome, Outcome::Interrupted);
+    }
+    resume_all(2, &case, "cut");
+    let [mut whole, mut cut] = ["run", "cut"].map(|run| outcome_of(&case.path(run)));
+    whole.remove("state");
+    cut.remove("state");
+    assert!(whole == cut);
 }

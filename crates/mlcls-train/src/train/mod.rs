@@ -1,22 +1,21 @@
 //! The training loop, top to bottom.
 
 mod saving;
+mod start;
 mod validation;
 
 #[cfg(all(test, feature = "cuda"))]
 mod gpu_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
 
-use std::path::Path;
 use std::time::Instant;
 
 use mlcls_data::Batch;
 use mlcls_engine::Weights;
 
-use crate::cards;
-use crate::config::{Config, Layers};
-use crate::dataset::open_dataset;
 use crate::ema::WeightsKind;
 use crate::error::{Error, Result};
 use crate::event::{Event, EventSink, Outcome, StepInfo};
@@ -24,83 +23,27 @@ use crate::gradient::Pass;
 use crate::history::{History, Row};
 use crate::learner::Learner;
 use crate::run_dir::RunDir;
-use crate::setup::{Setup, build_model};
-use crate::state::{LossSum, Progress, SavedState};
+use crate::setup::Setup;
+use crate::state::{LossSum, Progress};
 use crate::stop::StopFlag;
 use crate::summary::RunSummary;
 use crate::tensorboard::{Standing, TensorBoard};
+use crate::world::World;
+pub use start::{resume, resume_together, train, train_together};
 use validation::value_of;
-
-/// Trains by the settings into a new run folder.
-///
-/// The folder is complete (`config.yaml`, `dataset.json`, `environment.json`) before the first step. A run that was
-/// interrupted, or killed, is continued by [`resume`].
-///
-/// # Errors
-/// Data, settings or weights that cannot be used; a file that cannot be written; a loss that is not finite. What was saved
-/// before stays whole.
-pub fn train(config: &Config, dir: &RunDir, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
-    let dataset = open_dataset(config)?;
-    let model = build_model(config, dataset.labels.len())?;
-    let setup = Setup::new(config.at_absolute_root()?, &dataset, model)?;
-    start(setup, dir, sink, stop)
-}
-
-/// Continues a run from its last saved state, bit for bit as if it had never stopped.
-///
-/// # Errors
-/// The folder is no run, the run is over, its data set has changed, or its state cannot be read.
-pub fn resume(run: &Path, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
-    let dir = RunDir::open(run)?;
-    let config = Layers::new().file(&dir.config())?.resolve()?;
-    let dataset = open_dataset(&config)?;
-    let model = build_model(&config, dataset.labels.len())?;
-    let setup = Setup::new(config, &dataset, model)?;
-    continue_run(setup, &dir, sink, stop)
-}
-
-pub(crate) fn start(
-    setup: Setup,
-    dir: &RunDir,
-    sink: &mut dyn EventSink,
-    stop: &StopFlag,
-) -> Result<RunSummary> {
-    setup.announce(sink);
-    let weights = setup.initial_weights(sink)?; // may fail, and a run folder is then of no use
-    cards::write(dir, &setup)?;
-    let mut run = Run::new(&setup, dir, weights, 0, sink, stop)?;
-    run.save_state()?;
-    run.go()
-}
-
-pub(crate) fn continue_run(
-    setup: Setup,
-    dir: &RunDir,
-    sink: &mut dyn EventSink,
-    stop: &StopFlag,
-) -> Result<RunSummary> {
-    let path = dir.state();
-    if !path.exists() {
-        return start(setup, dir, sink, stop); // stopped before its first state was saved
-    }
-    let saved = SavedState::open(&path)?;
-    setup.announce(sink);
-    let weights = Weights::init(&setup.model.graph, 0); // overwritten
-    let mut run = Run::new(&setup, dir, weights, saved.progress.metrics_len, sink, stop)?;
-    run.restore(&saved)?;
-    run.go()
-}
 
 /// A run under way.
 struct Run<'a> {
     setup: &'a Setup,
+    world: World,
     dir: &'a RunDir,
     sink: &'a mut dyn EventSink,
     stop: &'a StopFlag,
     learner: Learner<'a>,
     progress: Progress,
-    history: History,
-    /// Where the settings ask for it, once the run goes.
+    /// In the first process.
+    history: Option<History>,
+    /// In the first process, where the settings ask for it, once the run goes.
     tensorboard: Option<TensorBoard>,
     speed: Speed,
 }
@@ -114,9 +57,9 @@ enum Halt {
     Error(Error),
 }
 
-impl From<Error> for Halt {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
+impl<E: Into<Error>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
     }
 }
 
@@ -132,16 +75,18 @@ impl<'a> Run<'a> {
     /// A run at its start, but for the first bytes of `metrics.csv`, which are kept.
     fn new(
         setup: &'a Setup,
+        world: World,
         dir: &'a RunDir,
         weights: Weights,
         metrics_len: u64,
         sink: &'a mut dyn EventSink,
         stop: &'a StopFlag,
     ) -> Result<Self> {
-        let history = History::open(&dir.metrics(), metrics_len)?;
+        let history = world.is_first().then(|| History::open(&dir.metrics(), metrics_len)).transpose()?;
         let config = &setup.config;
         let progress = Progress {
             data_fingerprint: setup.summary.fingerprint.clone(),
+            processes: world.size(),
             epochs_done: 0,
             batches_done: 0,
             steps: 0,
@@ -153,7 +98,7 @@ impl<'a> Run<'a> {
             early_stopping: setup.early_stopping(),
             best: None,
             weakest: vec![],
-            metrics_len: history.len(),
+            metrics_len: history.as_ref().map_or(0, History::len),
             ended: None,
         };
         Ok(Self {
@@ -163,6 +108,7 @@ impl<'a> Run<'a> {
             tensorboard: None,
             speed: Speed::default(),
             setup,
+            world,
             dir,
             sink,
             stop,
@@ -178,7 +124,7 @@ impl<'a> Run<'a> {
             let reason = format!("nothing to continue: {how} ({epochs} epochs)");
             return Err(Error::Resume { run: self.dir.path().to_owned(), reason });
         }
-        if self.setup.config.log.tensorboard {
+        if self.setup.config.log.tensorboard && self.world.is_first() {
             let standing = Standing {
                 steps: self.progress.steps,
                 // The state is saved in the middle of an epoch, or when its validation is over.
@@ -186,14 +132,18 @@ impl<'a> Run<'a> {
             };
             self.tensorboard = Some(TensorBoard::open(&self.dir.tensorboard(), standing)?);
         }
-        match self.all_epochs() {
-            Ok(outcome) => Ok(self.finish(outcome)),
+        let outcome = match self.all_epochs() {
+            Ok(outcome) => outcome,
             Err(Halt::Stop) => {
                 self.save_state()?;
-                Ok(self.finish(Outcome::Interrupted))
+                Outcome::Interrupted
             }
-            Err(Halt::Error(error)) => Err(error),
-        }
+            Err(Halt::Error(error)) => return Err(error),
+        };
+        // Nobody leaves while another still waits for its GPU.
+        self.learner.fetch()?;
+        self.world.barrier()?;
+        Ok(self.finish(outcome))
     }
 
     /// Epoch after epoch, until all are done or the validation stalls.
@@ -210,9 +160,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Halts where the run was asked to stop.
-    fn go_on(&self) -> Result<(), Halt> {
-        if self.stop.requested() { Err(Halt::Stop) } else { Ok(()) }
+    /// Halts where any process was asked to stop.
+    fn go_on(&mut self) -> Result<(), Halt> {
+        if self.world.any(self.stop.requested())? { Err(Halt::Stop) } else { Ok(()) }
     }
 
     /// The rest of the current epoch's batches.
@@ -247,7 +197,7 @@ impl<'a> Run<'a> {
                 tensorboard.images(&group[0], setup.model.size())?;
             }
             let (lr, loss) = self.step(&group, ahead.first())?;
-            images += group.iter().map(Batch::len).sum::<usize>();
+            images += self.world.size() * group.iter().map(Batch::len).sum::<usize>();
             group.into_iter().for_each(|batch| batches.recycle(batch));
 
             self.speed.steps += 1;
@@ -288,7 +238,7 @@ impl<'a> Run<'a> {
             steps: self.progress.steps,
             number: 0,
         };
-        let loss = self.learner.step(batches, next, lr, pass)?;
+        let loss = self.learner.step((batches, next), lr, pass, &mut self.world)?;
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
         self.progress.loss.merge(loss);

@@ -15,14 +15,16 @@ use crate::state::{self, SavedState};
 impl Run<'_> {
     /// Adds a row and saves the state that it belongs to.
     pub(super) fn write_row(&mut self, row: &Row) -> Result<()> {
-        self.history.push(row)?;
-        self.progress.metrics_len = self.history.len();
+        if let Some(history) = &mut self.history {
+            history.push(row)?;
+            self.progress.metrics_len = history.len();
+        }
         self.save_state()?;
         self.sink.event(&Event::EpochEnd(row.clone()));
         Ok(())
     }
 
-    /// Writes a checkpoint of one of the sets of weights.
+    /// Writes a checkpoint of one of the sets of weights, in the first process.
     pub(super) fn save_checkpoint(
         &mut self,
         path: &Path,
@@ -30,6 +32,9 @@ impl Run<'_> {
         epoch: usize,
         metric: Option<MetricValue>,
     ) -> Result<()> {
+        if !self.world.is_first() {
+            return Ok(());
+        }
         let mut info = self.setup.checkpoint_info();
         (info.epoch, info.weights, info.metric) = (epoch, kind, metric);
         Checkpoint::save(path, &self.setup.model, self.learner.weights_of(kind), &info)?;
@@ -37,8 +42,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Saves everything that the next step depends on.
+    /// Saves everything that the next step depends on, in the first process; it is the same in all.
     pub(super) fn save_state(&mut self) -> Result<()> {
+        if !self.world.is_first() {
+            return Ok(());
+        }
         if let Some(tensorboard) = &mut self.tensorboard {
             tensorboard.flush()?;
         }
@@ -64,6 +72,12 @@ impl Run<'_> {
             let reason = "the data set has changed since the run started, so it cannot be continued exactly; \
                           start a new run from its checkpoint (model.pretrained)";
             return Err(Error::Resume { run: self.dir.path().to_owned(), reason: reason.to_owned() });
+        }
+        let (then, now) = (progress.processes, self.world.size());
+        if then != now {
+            let reason =
+                format!("its batches are shared by {then} processes, and now there are {now}; start {then}");
+            return Err(Error::Resume { run: self.dir.path().to_owned(), reason });
         }
         let Learner { weights, optimizer, ema, .. } = &mut self.learner;
         saved.fill("params", &mut weights.params)?;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use mlcls_data::Dataset;
 use mlcls_models::WeightFile;
 
+use super::start::{continue_run, saved_state, start};
 use super::*;
 use crate::checkpoint::MetricValue;
+use crate::config::Config;
 use crate::history::Validation;
+use crate::state::SavedState;
 use crate::tensorboard::tests::shown;
 use crate::{state, testing};
 
@@ -48,19 +51,24 @@ impl<F: FnMut(usize, &Event)> EventSink for At<F> {
 
 pub(super) struct Case {
     folder: tempfile::TempDir,
-    dataset: Dataset,
-    config: Config,
+    pub(super) dataset: Dataset,
+    pub(super) config: Config,
 }
 
 impl Case {
     pub(super) fn new(changes: &[&str]) -> Self {
+        Self::of(22, changes)
+    }
+
+    /// One with so many training images.
+    pub(super) fn of(images: usize, changes: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = testing::dataset(&folder.path().join("data"), 22, 8);
+        let dataset = testing::dataset(&folder.path().join("data"), images, 8);
         Self { folder, dataset, config: testing::config(changes) }
     }
 
     fn setup(&self) -> Setup {
-        Setup::new(self.config.clone(), &self.dataset, testing::model()).unwrap()
+        testing::setup(self.config.clone(), &self.dataset).unwrap()
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -68,11 +76,14 @@ impl Case {
     }
 
     pub(super) fn start(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
-        start(self.setup(), &RunDir::create(&self.path(name)).unwrap(), sink, stop)
+        let dir = RunDir::create(&self.path(name)).unwrap();
+        start(self.setup(), World::alone(), Some(dir), sink, stop)
     }
 
     pub(super) fn resume(&self, name: &str, sink: &mut dyn EventSink, stop: &StopFlag) -> Result<RunSummary> {
-        continue_run(self.setup(), &RunDir::open(&self.path(name)).unwrap(), sink, stop)
+        let dir = RunDir::open(&self.path(name)).unwrap();
+        let saved = saved_state(&dir)?;
+        continue_run(self.setup(), World::alone(), dir, saved, sink, stop)
     }
 }
 
@@ -164,8 +175,7 @@ fn killed_at_any_moment_is_the_undisturbed_run() {
     assert!(moments > 30, "{moments} events");
 
     for moment in fs::read_dir(&kept).unwrap().map(|e| e.unwrap().path()) {
-        let dir = RunDir::open(&moment).unwrap();
-        match continue_run(case.setup(), &dir, &mut (), &StopFlag::default()) {
+        match case.resume(moment.to_str().unwrap(), &mut (), &StopFlag::default()) {
             Ok(_) => {}
             Err(e) => assert!(e.to_string().contains("nothing to continue"), "{e}"),
         }
@@ -233,7 +243,7 @@ fn the_number_of_threads_does_not_matter() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     pool.install(|| {
         let dir = RunDir::create(&case.path("three")).unwrap();
-        start(case.setup(), &dir, &mut (), &StopFlag::default()).unwrap();
+        start(case.setup(), World::alone(), Some(dir), &mut (), &StopFlag::default()).unwrap();
     });
     assert!(outcome_of(&case.path("default")) == outcome_of(&case.path("three")));
 }
@@ -280,7 +290,7 @@ fn what_is_frozen_stays_and_trains_when_its_time_is_over() {
         assert_ne!(after.buffers, before.buffers);
     }
     let case = Case::new(&["train.freeze=backbone:1"]);
-    let refused = Setup::new(case.config, &case.dataset, testing::model()).unwrap_err().to_string();
+    let refused = testing::setup(case.config, &case.dataset).unwrap_err().to_string();
     assert!(refused.contains("`train.freeze` is backbone:1: efficientnet_b0 has 0 stages"), "{refused}");
 }
 
@@ -426,7 +436,7 @@ fn accumulated_batches_make_one_step() {
 #[test]
 fn a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() {
     let setup = Case::new(&[]).setup();
-    let batch = setup.train.options().batch;
+    let batch = setup.train.largest_batch();
     let needs = |batch| setup.memory_for(batch).unwrap().fixed();
     assert!(batch >= 3 && needs(2) < needs(3), "{batch}");
     setup.check_memory(needs(batch)).unwrap();

@@ -14,13 +14,23 @@ use crate::score::Scored;
 use crate::summary::WeakLabel;
 
 impl Run<'_> {
-    /// Scores the validation split with one of the sets of weights.
+    /// Scores the validation split with one of the sets of weights, each process its share of it.
     pub(super) fn validate(&mut self, epoch: usize, kind: WeightsKind) -> Result<(Validation, Report), Halt> {
         let setup = self.setup;
         let (graph, weights) = (&setup.model.graph, self.learner.weights_of(kind));
         let (device, loss) = (setup.device, &setup.loss);
-        let scored =
-            Scored::of(graph, weights, device, &setup.val, loss, &Calibration::None, || self.go_on())?;
+        let stop = self.stop;
+        let go_on = || if stop.requested() { Err(Halt::Stop) } else { Ok(()) };
+        let scored = Scored::of(graph, weights, device, &setup.val, loss, &Calibration::None, go_on);
+        let (stopped, scored) = match scored {
+            Ok(scored) => (false, scored),
+            Err(Halt::Stop) => (true, Scored::default()),
+            Err(error) => return Err(error),
+        };
+        if self.world.any(stopped)? {
+            return Err(Halt::Stop);
+        }
+        let scored = scored.over(&mut self.world)?;
         let report = scored.report(setup.summary.labels.len(), setup.config.eval.threshold)?;
         self.speed.validation_seconds = scored.seconds;
         let validation = Validation {

@@ -25,6 +25,34 @@ impl World {
         self.sum(Op::SumF64, values)
     }
 
+    /// Replaces the numbers by their means over all ranks.
+    ///
+    /// # Errors
+    /// As [`sum_f32`](Self::sum_f32).
+    pub fn mean_f32(&mut self, values: &mut [f32]) -> Result<()> {
+        self.sum_f32(values)?;
+        let share = 1.0 / self.size() as f32;
+        values.iter_mut().for_each(|value| *value *= share);
+        Ok(())
+    }
+
+    /// Puts what each rank has behind each other, in the order of the ranks; all get the whole.
+    ///
+    /// # Errors
+    /// A rank is lost, or makes another call.
+    pub fn concat_f32(&mut self, values: &mut Vec<f32>) -> Result<()> {
+        if self.size() == 1 {
+            return Ok(());
+        }
+        let mut bytes = vec![0; size_of_val(&values[..])];
+        f32::write(values, &mut bytes);
+        let mut all = self.gather(&bytes)?.unwrap_or_default().concat();
+        self.broadcast(&mut all)?;
+        values.resize(all.len() / size_of::<f32>(), 0.0);
+        f32::read(&all, values, |_, value| value);
+        Ok(())
+    }
+
     /// Brings what each rank has to rank 0, in the order of the ranks; the others get `None`.
     ///
     /// # Errors
@@ -54,6 +82,30 @@ impl World {
                     link.send(Op::Broadcast, bytes.len(), bytes)?;
                 } else {
                     *bytes = link.receive_whole(Op::Broadcast)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Replaces the numbers by those of rank 0, of which there are as many.
+    ///
+    /// # Errors
+    /// A rank is lost, or makes another call or one of another length.
+    pub fn broadcast_f32(&mut self, values: &mut [f32]) -> Result<()> {
+        let total = size_of_val(values);
+        self.together(|first, links| {
+            let mut bytes = Vec::new();
+            for part in values.chunks_mut(PART / size_of::<f32>()) {
+                bytes.resize(size_of_val(part), 0);
+                f32::write(part, &mut bytes);
+                for link in links.iter_mut() {
+                    if first {
+                        link.send(Op::BroadcastF32, total, &bytes)?;
+                    } else {
+                        link.receive(Op::BroadcastF32, total, &mut bytes)?;
+                        f32::read(&bytes, part, |_, value| value);
+                    }
                 }
             }
             Ok(())
@@ -108,9 +160,9 @@ impl World {
         if let Some((rank, reason)) = &self.lost {
             return Err(WorldError::Lost { rank: *rank, reason: reason.clone() });
         }
-        let done = act(self.rank == 0, &mut self.links);
+        let done = act(self.placement.rank == 0, &mut self.links);
         if let Err(WorldError::Lost { rank, reason }) = &done {
-            if self.rank == 0 {
+            if self.placement.rank == 0 {
                 self.links.iter_mut().for_each(|link| link.tell(*rank, reason));
             }
             self.links.clear();

@@ -14,13 +14,15 @@ pub(super) enum Op {
     SumF64,
     Gather,
     Broadcast,
+    BroadcastF32,
     Barrier,
     Any,
     /// Rank 0 says who was lost.
     Lost,
 }
 
-const OPS: [Op; 7] = [Op::SumF32, Op::SumF64, Op::Gather, Op::Broadcast, Op::Barrier, Op::Any, Op::Lost];
+const OPS: [Op; 8] =
+    [Op::SumF32, Op::SumF64, Op::Gather, Op::Broadcast, Op::BroadcastF32, Op::Barrier, Op::Any, Op::Lost];
 const HEAD: usize = 9;
 
 /// A connection to one other rank.

@@ -12,6 +12,8 @@ mod rendezvous;
 mod slurm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::world as together;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -57,9 +59,7 @@ const LIMITS: Limits = Limits { arrival: Duration::from_secs(300), silence: Dura
 /// ```
 #[derive(Debug)]
 pub struct World {
-    rank: usize,
-    size: usize,
-    local_rank: usize,
+    placement: Placement,
     /// On rank 0 to all others in their order, on these to rank 0.
     links: Vec<Link>,
     /// The rank that was lost, and what was seen of it.
@@ -69,7 +69,7 @@ pub struct World {
 impl World {
     /// A process that trains by itself.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_rank: 0, links: Vec::new(), lost: None }
+        Self { placement: Placement::alone(), links: Vec::new(), lost: None }
     }
 
     /// Waits for all ranks, for five minutes at most. `fingerprint` says in one number everything that must agree between
@@ -89,8 +89,10 @@ impl World {
         fingerprint: u64,
         limits: Limits,
     ) -> Result<Self> {
-        let Placement { rank, size, local_rank, ref address } = *placement;
-        let Some(address) = address else { return Ok(Self { rank, size, local_rank, ..Self::alone() }) };
+        let Placement { rank, size, ref address, .. } = *placement;
+        let Some(address) = address else {
+            return Ok(Self { placement: placement.clone(), ..Self::alone() });
+        };
         let me = Hello { version: VERSION, rank: rank as u32, size: size as u32, fingerprint };
         let streams = if rank == 0 {
             let listener =
@@ -103,26 +105,26 @@ impl World {
         // Rank 0 is the first to lose patience, and tells the others with whom.
         let silence = if rank == 0 { limits.silence } else { 2 * limits.silence };
         let links = peers.zip(streams).map(|(peer, stream)| Link::new(peer, stream, silence));
-        Ok(Self { rank, size, local_rank, links: links.collect::<Result<_>>()?, lost: None })
+        Ok(Self { placement: placement.clone(), links: links.collect::<Result<_>>()?, lost: None })
+    }
+
+    /// Which one this process is.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The number of this process, from 0.
     pub fn rank(&self) -> usize {
-        self.rank
+        self.placement.rank
     }
 
     /// The number of processes.
     pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The number of this process on its host, from 0.
-    pub fn local_rank(&self) -> usize {
-        self.local_rank
+        self.placement.size
     }
 
     /// Whether this is rank 0, the one that writes files and tells the user.
     pub fn is_first(&self) -> bool {
-        self.rank == 0
+        self.placement.rank == 0
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mlcls_data::Part;
+
 use super::error::{Result, WorldError};
 use super::slurm;
 
@@ -42,6 +44,11 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// The only process of its kind.
+    pub fn alone() -> Self {
+        Self { rank: 0, size: 1, local_rank: 0, address: None }
+    }
+
     /// What the environment says; `None` if no launcher has started this process.
     ///
     /// # Errors
@@ -94,6 +101,11 @@ impl Placement {
     /// The number of this process on its host, from 0.
     pub fn local_rank(&self) -> usize {
         self.local_rank
+    }
+
+    /// The share of this process in what all do together.
+    pub(crate) fn part(&self) -> Part {
+        Part { index: self.rank, of: self.size }
     }
 }
 

@@ -45,7 +45,7 @@ fn run<T: Send>(
 }
 
 /// What each rank of a world gets.
-fn world<T: Send>(size: usize, act: impl Fn(World) -> T + Sync) -> Vec<T> {
+pub(crate) fn world<T: Send>(size: usize, act: impl Fn(World) -> T + Sync) -> Vec<T> {
     let ranks: Vec<usize> = (0..size).collect();
     run(size, &ranks, LIMITS, |placement, listener, limits| {
         act(World::join_within(placement, listener, 7, limits).unwrap())
@@ -111,7 +111,17 @@ fn bytes_questions_and_meetings() {
             let (one, none) = (world.any(last).unwrap(), world.any(false).unwrap());
             let mut empty = vec![];
             world.broadcast(&mut empty).unwrap();
-            assert_eq!((world.size(), world.local_rank()), (size, world.rank()));
+            let mut whole = numbers(world.rank(), 70_000 * world.rank());
+            world.concat_f32(&mut whole).unwrap();
+            let expected: Vec<f32> = (0..size).flat_map(|rank| numbers(rank, 70_000 * rank)).collect();
+            assert!(whole == expected);
+            let mut values = numbers(world.rank(), 70_001);
+            world.broadcast_f32(&mut values).unwrap();
+            assert!(values == numbers(0, 70_001));
+            let mut mean = [world.rank() as f32];
+            world.mean_f32(&mut mean).unwrap();
+            assert_eq!(mean, [(size - 1) as f32 / 2.0]);
+            assert_eq!(world.size(), size);
             (world.rank(), gathered, id, one, none, empty)
         });
         for (rank, gathered, id, one, none, empty) in all {

@@ -1,20 +1,21 @@
 //! Everything that is decided before the first step, from the settings and the data.
 
+mod explain;
+mod memory;
+
 use std::sync::Arc;
 
-use mlcls_data::{Dataset, FileCache, Item, Loader, LoaderOptions, SourceSize, Summary};
-use mlcls_engine::{NodeId, TrainPlan, Weights};
+use mlcls_data::{Dataset, FileCache, Item, Loader, LoaderOptions, Part, Summary};
+use mlcls_engine::{NodeId, Weights};
 use mlcls_loss::Loss;
 use mlcls_models::{Hub, Model, ModelOptions, Normalization, Pretrained, WeightFile, build, transfer};
 
 use crate::adaptive::{AdaptiveInterval, adaptive_repeats};
 use crate::available::available_memory;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
-use crate::config::{Auto, Config, ConfigError, Freeze, NormalizationName, OptimName, ScheduleName};
+use crate::config::{Config, ConfigError, Freeze, NormalizationName, OptimName, ScheduleName};
 use crate::dataset::{check_images, train_and_val, warnings};
 use crate::device::Device;
-#[cfg(feature = "cuda")]
-use crate::device::Inference;
 use crate::early_stopping::{EarlyStopping, EarlyStoppingConfig};
 use crate::ema::EmaConfig;
 use crate::error::{Error, Result};
@@ -22,6 +23,9 @@ use crate::event::{Choice, Event, EventSink};
 use crate::improvement::Improvement;
 use crate::optim::{AdamWConfig, Optimizer, SgdConfig, WeightDecay};
 use crate::schedule::{Cosine, OneCycle, Plateau, PlateauConfig, Policy, Schedule, Warmup};
+use crate::world::Placement;
+use explain::choice;
+pub use memory::Memory;
 
 /// More training images than this turn the average on where it is `auto`, as in OTX.
 const EMA_ABOVE: usize = 2000;
@@ -37,6 +41,8 @@ pub(crate) struct Setup {
     pub val: Loader,
     /// Where networks run.
     pub device: Device,
+    /// The share of this process in batches and splits.
+    pub part: Part,
     /// Optimizer steps in an epoch.
     pub steps_per_epoch: usize,
     /// Epochs between two validations.
@@ -101,19 +107,23 @@ pub(crate) fn build_model(config: &Config, classes: usize) -> Result<Model> {
 }
 
 impl Setup {
-    /// Takes every decision; `model` must have as many classes as the data set has labels.
-    pub fn new(config: Config, dataset: &Dataset, model: Model) -> Result<Self> {
-        let device = config.device();
+    /// Takes every decision for one of the processes of a run; `model` must have as many classes as the data set has labels.
+    pub fn new(config: Config, dataset: &Dataset, model: Model, placement: &Placement) -> Result<Self> {
+        let part = placement.part();
+        let device = config.device().of_local_rank(placement.local_rank());
         device.check()?; // before all that takes time
         let (train_split, val_split) = train_and_val(dataset, &config)?;
         check_images(dataset, [train_split, val_split])?;
         let mut warnings = warnings(dataset, train_split, val_split)?;
         let cache_file = open_cache_file(&config, &mut warnings)?;
         let images = train_split.items.len();
-        let batch = config.train.batch_size.min(images);
+        let batch = (config.train.batch_size * part.of).min(images);
+        if batch < part.of * config.train.batch_size.min(2) {
+            return Err(too_few_images(dataset, images, part.of));
+        }
         let repeats = config.train.repeats.unwrap_or_else(|| adaptive_repeats(images, batch));
         let train_items: Arc<[Item]> = train_split.items.as_slice().into();
-        let val_items: Arc<[Item]> = val_split.items.as_slice().into();
+        let val_items: Arc<[Item]> = val_split.items[part.range(val_split.items.len())].into();
         let common = LoaderOptions {
             size: config.model.image_size as u32,
             resize: config.data.resize,
@@ -126,6 +136,7 @@ impl Setup {
         let augment = config.augment.ops.clone();
         let train = LoaderOptions {
             batch,
+            part,
             shuffle: true,
             repeats,
             drop_last_single: true,
@@ -151,6 +162,7 @@ impl Setup {
                 .then_some(EmaConfig { decay: config.train.ema_decay, warmup: config.train.ema_warmup }),
             summary: dataset.summary(),
             device,
+            part,
             config,
             model,
             train,
@@ -282,190 +294,20 @@ impl Setup {
         })
     }
 
-    /// Bytes of memory that the run takes for its model, batches and cache, all at their largest.
-    pub fn memory(&self) -> Result<Memory> {
-        self.memory_for(self.train.options().batch)
-    }
-
-    /// The same for batches of another size.
-    pub fn memory_for(&self, batch: usize) -> Result<Memory> {
-        let graph = &self.model.graph;
-        let options = self.train.options();
-        let vectors = 2 // weights and gradient
-            + self.optimizer_vectors()
-            + usize::from(self.config.optim.sam_rho > 0.0)
-            + usize::from(self.config.optim.accumulate > 1)
-            + usize::from(self.ema.is_some());
-        let batch_bytes = batch * graph.input_shape().len();
-        Ok(Memory {
-            plan: self.plan_bytes(batch)?,
-            vectors: 4 * vectors * graph.param_len(),
-            batches: (options.prefetch + self.config.optim.accumulate) * batch_bytes,
-            cache: cache_bytes(&self.train) + cache_bytes(&self.val),
-        })
-    }
-
-    /// Bytes of the training plan; where it is another one later, of the larger; 0 where it is in the memory of a GPU.
-    fn plan_bytes(&self, batch: usize) -> Result<usize> {
-        if self.device != Device::Cpu {
-            return Ok(0);
-        }
-        let graph = &self.model.graph;
-        Ok(match self.frozen {
-            Some(frozen) if frozen.epochs >= self.config.train.epochs => {
-                TrainPlan::bytes_needed_behind(graph, batch, frozen.node)?
-            }
-            _ => TrainPlan::bytes_needed(graph, batch)?,
-        })
-    }
-
     /// What is frozen in an epoch (from 1).
     pub fn frozen_in(&self, epoch: usize) -> Option<Frozen> {
         self.frozen.filter(|frozen| epoch <= frozen.epochs)
     }
-
-    /// Refuses a batch that does not fit, before anything is taken, with the largest that does.
-    pub fn check_memory(&self, available: u64) -> Result<()> {
-        let needs = |batch| Ok::<_, Error>(self.memory_for(batch)?.fixed());
-        let batch = self.train.options().batch;
-        let needed = needs(batch)?;
-        if needed <= available {
-            return Ok(());
-        }
-        // Memory grows with the batch, so halving finds the border.
-        let (mut fits, mut too_large) = (0, batch);
-        while too_large - fits > 1 {
-            let middle = fits.midpoint(too_large);
-            *if needs(middle)? <= available { &mut fits } else { &mut too_large } = middle;
-        }
-        Err(Error::Memory { batch, needed, available, largest: fits })
-    }
-
-    /// Refuses a GPU that cannot be used, or does not hold what training and validation need, before anything is written: both are
-    /// made once, and let go.
-    #[cfg(feature = "cuda")]
-    fn check_gpu(&self) -> Result<()> {
-        if self.device == Device::Cpu {
-            return Ok(());
-        }
-        let (graph, device) = (&self.model.graph, self.device);
-        let [batch, eval_batch] = [&self.train, &self.val].map(|loader| loader.options().batch);
-        let made = || {
-            let weights = Weights::init(graph, 0);
-            let _trainer = self.cuda_trainer(&weights, &self.optimizer())?;
-            Inference::new(graph, &weights, eval_batch, device).map(drop)
-        };
-        made().map_err(|error| match error {
-            Error::Engine(mlcls_engine::Error::OutOfMemory { bytes }) => {
-                Error::GpuMemory { device: device.name(), bytes, batch, eval_batch }
-            }
-            other => other,
-        })
-    }
-
-    fn optimizer_vectors(&self) -> usize {
-        match self.config.optim.name {
-            OptimName::Sgd => 1,
-            OptimName::Adamw => 2,
-        }
-    }
-
-    /// The decisions in words.
-    fn explain(&self) -> Result<Vec<Choice>> {
-        let (c, graph) = (&self.config, &self.model.graph);
-        let options = self.train.options();
-        let images = self.train.items().len();
-        let by_setting = |auto: bool, why: String| if auto { why } else { String::new() };
-        let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
-        let memory = self.memory()?;
-        let mut choices = vec![
-            choice("recipe", c.recipe.clone(), String::new()),
-            choice(
-                "model",
-                format!("{}, {} labels", self.model.name, graph.output_len()),
-                format!(
-                    "{:.1} M parameters, {:.2} GFLOPs",
-                    graph.param_len() as f64 / 1e6,
-                    graph.macs() as f64 * 2e-9
-                ),
-            ),
-            choice("device", self.device.to_string(), self.device.gpu().unwrap_or_default()),
-            choice("image size", format!("{0} x {0}", options.size), String::new()),
-            choice(
-                "batch size",
-                options.batch.to_string(),
-                by_setting(
-                    options.batch < c.train.batch_size,
-                    format!("there are only {images} training images"),
-                ),
-            ),
-            choice(
-                "repeats",
-                options.repeats.to_string(),
-                by_setting(c.train.repeats == Auto::Auto, "from the number of batches".to_owned()),
-            ),
-            choice(
-                "epochs",
-                format!("up to {}, {} steps each", c.train.epochs, self.steps_per_epoch),
-                by_setting(
-                    self.train.samples_per_epoch() < images * options.repeats,
-                    "the last image of an epoch is left out: batch statistics need two".to_owned(),
-                ),
-            ),
-            choice(
-                "validation",
-                match self.eval_every {
-                    1 => format!("every epoch on `{}`", c.data.val),
-                    n => format!("every {n} epochs on `{}`", c.data.val),
-                },
-                by_setting(c.eval.every == Auto::Auto, "short epochs are validated less often".to_owned()),
-            ),
-            choice(
-                "averaged weights",
-                if self.ema.is_some() { "yes" } else { "no" }.to_owned(),
-                by_setting(
-                    c.train.ema == Auto::Auto,
-                    format!("{images} training images, needs more than {EMA_ABOVE}"),
-                ),
-            ),
-        ];
-        if let Some(frozen) = self.frozen {
-            let share = 100.0 * frozen.params as f64 / graph.param_len() as f64;
-            let until = match c.train.freeze_epochs {
-                Some(epochs) => format!("for {epochs} epochs"),
-                None => "all the time".to_owned(),
-            };
-            let why = format!("{share:.0} % of the parameters, {until}");
-            choices.push(choice("frozen", c.train.freeze.to_string(), why));
-        }
-        choices.push(choice(
-            "memory",
-            megabytes(memory.fixed()),
-            format!("and up to {} of decoded images", megabytes(memory.cache)),
-        ));
-        choices.push(choice("seed", c.train.seed.to_string(), String::new()));
-        Ok(choices)
-    }
 }
 
-/// Bytes that a run takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Memory {
-    /// The training plan; 0 where it is in the memory of a GPU.
-    pub plan: usize,
-    /// Weights, gradient, optimizer, SAM and the average.
-    pub vectors: usize,
-    /// Batches that are prepared ahead.
-    pub batches: usize,
-    /// Decoded images, at most.
-    pub cache: u64,
-}
-
-impl Memory {
-    /// All but the cache, which takes what it is given.
-    pub fn fixed(&self) -> u64 {
-        (self.plan + self.vectors + self.batches) as u64
-    }
+/// The error of a run with more processes than its images can feed.
+fn too_few_images(dataset: &Dataset, images: usize, processes: usize) -> Error {
+    let reason = format!(
+        "{images} training images are too few for {processes} processes, of which each needs two in a step, as batch statistics \
+         cannot be taken on one; start {} at most",
+        (images / 2).max(1)
+    );
+    Error::NoData { root: dataset.root.clone(), reason }
 }
 
 /// The file of resized images that the settings name.
@@ -480,20 +322,4 @@ fn open_cache_file(config: &Config, warnings: &mut Vec<String>) -> Result<Option
         ));
     }
     Ok(Some(cache))
-}
-
-/// Bytes that a loader's cache may take: its limit, or all its images where their size is known.
-fn cache_bytes(loader: &Loader) -> u64 {
-    let options = loader.options();
-    match options.source {
-        SourceSize::Squash => {
-            let side = u64::from(options.size);
-            options.cache_bytes.min(loader.items().len() as u64 * side * side * 3)
-        }
-        SourceSize::ShortSide(_) | SourceSize::Original => options.cache_bytes,
-    }
-}
-
-fn choice(what: &'static str, value: String, why: String) -> Choice {
-    Choice { what, value, why }
 }
