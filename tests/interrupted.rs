@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::util::{command, finish, mlcls, short_training};
 
 /// Momentum, averaged weights, SAM, a moving schedule, augmentation: everything that a resume must bring back.
-const SETTINGS: &[&str] = &[
+pub const SETTINGS: &[&str] = &[
     "--epochs",
     "3",
     "--set",
@@ -25,7 +25,7 @@ fn start(args: &[String]) -> Child {
 }
 
 /// Waits until the run has its settings on disk; before that there is nothing to continue.
-fn wait_for_config(run: &Path) {
+pub fn wait_for_config(run: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !run.join("config.yaml").exists() {
         assert!(Instant::now() < deadline, "the run did not start");
@@ -33,12 +33,12 @@ fn wait_for_config(run: &Path) {
     }
 }
 
-fn resume(run: &Path) -> Vec<String> {
+pub fn resume(run: &Path) -> Vec<String> {
     vec!["train".to_owned(), "--resume".to_owned(), run.display().to_string()]
 }
 
 /// `metrics.csv` without the time that epochs took.
-fn curves(run: &Path) -> String {
+pub fn curves(run: &Path) -> String {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
     let seconds = text.lines().next().unwrap().split(',').position(|c| c == "seconds").unwrap();
     let without = |line: &str| {
@@ -52,7 +52,7 @@ fn curves(run: &Path) -> String {
 }
 
 #[track_caller]
-fn assert_same_run(found: &Path, expected: &Path) {
+pub fn assert_same_run(found: &Path, expected: &Path) {
     for file in ["last", "best", "ema"] {
         let read = |run: &Path| fs::read(run.join(format!("checkpoints/{file}.safetensors"))).unwrap();
         assert!(read(found) == read(expected), "{file} differs from the undisturbed run's");

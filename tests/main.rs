@@ -19,5 +19,6 @@ mod report;
 mod serve;
 mod tensorboard;
 mod thresholds;
+mod together;
 mod util;
 mod weights;

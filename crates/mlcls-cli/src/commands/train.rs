@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use mlcls_train::{DryRun, Layers, Outcome, RunDir, RunSummary, StopFlag, open_dataset};
+use anyhow::{Context, Result, ensure};
+use mlcls_train::{DryRun, Layers, Outcome, Placement, RunDir, RunSummary, StopFlag, open_dataset};
 
 use super::settings::Settings;
 use crate::ui::{duration, progress};
@@ -17,7 +18,8 @@ pub const INTERRUPTED: u8 = 130;
 /// Train a model, or continue a run.
 ///
 /// DATA has a train and a val split, in any form that mlcls reads: Datumaro, COCO, PASCAL VOC, Roboflow, CSV, a
-/// folder per label. Settings come from a recipe; `mlcls config show` prints them all.
+/// folder per label. Settings come from a recipe; `mlcls config show` prints them all. Started several times by
+/// `torchrun --no-python` or `srun`, the processes share each step's images, one GPU each.
 #[derive(clap::Args)]
 pub struct Args {
     /// Data set to train on.
@@ -46,27 +48,37 @@ pub struct Args {
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let stop = stop_on_ctrl_c()?;
+    let placement = Placement::from_env()?.unwrap_or(Placement::alone());
+    let stop = stop_on_ctrl_c(&placement)?;
     let mut sink = progress::sink(args.json);
     let summary = match (&args.resume, &args.data) {
-        (Some(run), _) => mlcls_train::resume(run, &mut *sink, &stop)?,
+        (Some(run), _) => mlcls_train::resume_together(&placement, run, &mut *sink, &stop)?,
         (None, Some(data)) => {
             let layers = with_data(args.settings.layers()?, data)?;
             let config = layers.resolve()?;
-            config.device().check()?;
             if args.dry_run {
+                let processes = placement.size();
+                ensure!(processes == 1, "--dry-run looks at one process, and {processes} were started");
                 print_dry_run(&mlcls_train::dry_run(&config, &mut *sink)?, args.json)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let dir = match &args.out {
-                Some(path) => RunDir::create(path)?,
-                None => RunDir::create_next(Path::new("runs"), "train")?,
+            config.device().check()?;
+            let mut made = None;
+            let new_dir = || {
+                let dir = match &args.out {
+                    Some(path) => RunDir::create(path)?,
+                    None => RunDir::create_next(Path::new("runs"), "train")?,
+                };
+                Ok(made.insert(dir).clone())
             };
-            mlcls_train::train(&config, &dir, &mut *sink, &stop).inspect_err(|_| remove_if_unused(&dir))?
+            mlcls_train::train_together(&placement, &config, new_dir, &mut *sink, &stop)
+                .inspect_err(|_| made.iter().for_each(remove_if_unused))?
         }
         (None, None) => unreachable!("clap asks for DATA where --resume is absent"),
     };
-    if args.json {
+    if placement.rank() > 0 {
+        // Rank 0 has said it all.
+    } else if args.json {
         writeln!(stdout(), "{}", serde_json::json!({ "event": "summary", "summary": summary }))?;
     } else {
         print_summary(&summary)?;
@@ -116,15 +128,23 @@ pub fn with_data(layers: Layers, data: &Path) -> Result<Layers> {
 }
 
 /// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once.
-pub fn stop_on_ctrl_c() -> Result<StopFlag> {
+pub fn stop_on_ctrl_c(placement: &Placement) -> Result<StopFlag> {
     let stop = StopFlag::default();
     let handle = stop.clone();
-    ctrlc::set_handler(move || {
-        if handle.requested() {
-            std::process::exit(i32::from(INTERRUPTED));
+    // A launcher hands Ctrl-C on to processes that have heard it from the terminal.
+    let echo = if placement.size() > 1 { Duration::from_secs(1) } else { Duration::ZERO };
+    let says = placement.rank() == 0;
+    let mut first: Option<Instant> = None;
+    ctrlc::set_handler(move || match first {
+        None => {
+            first = Some(Instant::now());
+            handle.request();
+            if says {
+                let _ = writeln!(std::io::stderr(), "\nstopping after this step; Ctrl-C again stops at once");
+            }
         }
-        handle.request();
-        let _ = writeln!(std::io::stderr(), "\nstopping after this step; Ctrl-C again stops at once");
+        Some(first) if first.elapsed() < echo => {}
+        Some(_) => std::process::exit(i32::from(INTERRUPTED)),
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use mlcls_data::{Dataset, LabelState, ReadOptions};
-use mlcls_train::{Checkpoint, EvalOptions, Layers, Outcome, Predictor, RunDir};
+use mlcls_train::{Checkpoint, EvalOptions, Layers, Outcome, Placement, Predictor, RunDir};
 
 use crate::commands::data::check_empty;
 use crate::commands::eval::EvalReport;
@@ -49,7 +49,7 @@ const SHOWN: usize = 8;
 
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let stop = train::stop_on_ctrl_c()?;
+    let stop = train::stop_on_ctrl_c(&Placement::alone())?;
     let (data, run) = (args.out.join("data"), args.out.join("run"));
     if args.data_only {
         check_empty(&data)?;
