@@ -54,7 +54,7 @@
 //! assert!((w[0] - 3.0).abs() < 0.1);
 //! ```
 //!
-//! Reading further: `train/mod.rs` is the loop, top to bottom; `setup.rs` holds every decision before the first step;
+//! Reading further: `train/mod.rs` is the loop, top to bottom; `setup/` holds every decision before the first step;
 //! `state.rs` and `checkpoint.rs` the two files that a run leaves.
 #![deny(missing_docs)]
 

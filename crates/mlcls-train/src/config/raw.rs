@@ -305,7 +305,7 @@ impl Metric {
 pub struct TrainConfig {
     /// Most epochs.
     pub epochs: usize,
-    /// Images per batch.
+    /// Images per batch, of each process.
     pub batch_size: usize,
     /// Seed of everything random.
     pub seed: u64,
