@@ -55,7 +55,7 @@ pub use op::{InferModule, TrainOp};
 pub use precision::Precision;
 pub use profile::{Profile, StageProfile, Work};
 pub use roofline::Roofline;
-pub use train::{ArenaKind, ArenaMap, ArenaPiece, TrainPlan};
+pub use train::{ArenaKind, ArenaMap, ArenaPiece, SumOver, Synced, TrainPlan};
 pub use weights::Weights;
 
 /// The instruction set that kernels are run with on this processor: `avx512`, `avx2` or, where it has neither, `scalar`, which is

@@ -4,7 +4,7 @@ use std::fmt;
 
 #[cfg(feature = "cuda")]
 use mlcls_engine::{CudaDevice, CudaInferPlan, CudaTrainPlan, CudaTrainer, CudaUpdate, Op, gpus};
-use mlcls_engine::{Graph, InferPlan, Precision, TrainPlan, Weights};
+use mlcls_engine::{Graph, InferPlan, Precision, SumOver, TrainPlan, Weights};
 
 use crate::config::{Config, DeviceName, NOT_ON_PROCESSORS, PrecisionName};
 use crate::error::{Error, Result};
@@ -190,7 +190,7 @@ impl Training {
         }
     }
 
-    /// See [`TrainPlan::forward`].
+    /// See [`TrainPlan::forward`]; with a sum [`Synced::forward`](mlcls_engine::Synced::forward), on processors.
     pub fn forward(
         &mut self,
         params: &[f32],
@@ -198,20 +198,29 @@ impl Training {
         pixels: &[u8],
         n: usize,
         seed: u64,
+        sum: Option<SumOver>,
     ) -> Result<&[f32]> {
-        Ok(match self {
-            Self::Cpu(plan) => plan.forward(params, buffers, pixels, n, seed)?,
+        Ok(match (self, sum) {
+            (Self::Cpu(plan), Some(sum)) => plan.synced(sum).forward(params, buffers, pixels, n, seed)?,
+            (Self::Cpu(plan), None) => plan.forward(params, buffers, pixels, n, seed)?,
             #[cfg(feature = "cuda")]
-            Self::Cuda(plan) => plan.forward(params, buffers, pixels, n, seed)?,
+            (Self::Cuda(plan), _) => plan.forward(params, buffers, pixels, n, seed)?,
         })
     }
 
     /// See [`TrainPlan::backward`].
-    pub fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
-        match self {
-            Self::Cpu(plan) => plan.backward(params, dlogits, grads)?,
+    pub fn backward(
+        &mut self,
+        params: &[f32],
+        dlogits: &[f32],
+        grads: &mut [f32],
+        sum: Option<SumOver>,
+    ) -> Result<()> {
+        match (self, sum) {
+            (Self::Cpu(plan), Some(sum)) => plan.synced(sum).backward(params, dlogits, grads)?,
+            (Self::Cpu(plan), None) => plan.backward(params, dlogits, grads)?,
             #[cfg(feature = "cuda")]
-            Self::Cuda(plan) => plan.backward(dlogits, grads)?,
+            (Self::Cuda(plan), _) => plan.backward(dlogits, grads)?,
         }
         Ok(())
     }

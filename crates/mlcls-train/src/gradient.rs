@@ -1,7 +1,7 @@
 //! The gradient of the loss over one or several batches.
 
 use mlcls_data::Batch;
-use mlcls_engine::{InferPlan, TrainPlan, Weights};
+use mlcls_engine::{InferPlan, SumOver, TrainPlan, Weights};
 use mlcls_loss::LossValue;
 
 use crate::device::Training;
@@ -53,18 +53,19 @@ pub(crate) struct Pass {
 }
 
 impl Plan {
-    /// Logits of a batch, the `number`-th of its step; `again` where the same batches have just been through this plan.
+    /// Logits of a batch, the `number`-th of its step; `again` where the same batches have just been through this plan. With a sum,
+    /// batch-norm is over the batches of all processes.
     fn forward(
         &mut self,
-        params: &[f32],
-        buffers: &mut [f32],
+        (params, buffers): (&[f32], &mut [f32]),
         batch: &Batch,
         (number, again): (usize, bool),
         seed: u64,
+        sum: Option<SumOver>,
     ) -> Result<&[f32]> {
         let n = batch.len();
         let Behind { front, values, tail } = match self {
-            Self::Whole(plan) => return plan.forward(params, buffers, &batch.pixels, n, seed),
+            Self::Whole(plan) => return plan.forward(params, buffers, &batch.pixels, n, seed, sum),
             Self::Behind(behind) => &mut **behind,
         };
         if !again {
@@ -74,14 +75,27 @@ impl Plan {
             values[number].clear();
             values[number].extend_from_slice(front.run(&batch.pixels, n)?);
         }
-        Ok(tail.forward_behind(params, buffers, &values[number], n, seed)?)
+        let values = &values[number];
+        Ok(match sum {
+            Some(sum) => tail.synced(sum).forward_behind(params, buffers, values, n, seed)?,
+            None => tail.forward_behind(params, buffers, values, n, seed)?,
+        })
     }
 
     /// Gradients of the parameters, by those of the logits of the last batch.
-    fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
-        match self {
-            Self::Whole(plan) => plan.backward(params, dlogits, grads),
-            Self::Behind(behind) => Ok(behind.tail.backward(params, dlogits, grads)?),
+    fn backward(
+        &mut self,
+        params: &[f32],
+        dlogits: &[f32],
+        grads: &mut [f32],
+        sum: Option<SumOver>,
+    ) -> Result<()> {
+        match (self, sum) {
+            (Self::Whole(plan), sum) => plan.backward(params, dlogits, grads, sum),
+            (Self::Behind(behind), Some(sum)) => {
+                Ok(behind.tail.synced(sum).backward(params, dlogits, grads)?)
+            }
+            (Self::Behind(behind), None) => Ok(behind.tail.backward(params, dlogits, grads)?),
         }
     }
 }
@@ -115,10 +129,15 @@ impl<'a> Gradient<'a> {
         let mut sum = LossSum::default();
         for (number, batch) in batches.iter().enumerate() {
             let (again, seed) = (pass.number > 0, seed_of(setup, number, pass));
-            let logits = plan.forward(params, buffers, batch, (number, again), seed)?;
+            let weights = (&params[..], &mut buffers[..]);
+            let logits = over(setup.synced().then_some(&mut *world), |sum| {
+                plan.forward(weights, batch, (number, again), seed, sum)
+            })?;
             sum.add(loss_of(setup, logits, batch, &mut self.dlogits, pass)?);
             let grads = if number == 0 { &mut self.values } else { &mut self.one_batch };
-            plan.backward(params, &self.dlogits, grads)?;
+            over(setup.synced().then_some(&mut *world), |sum| {
+                plan.backward(params, &self.dlogits, grads, sum)
+            })?;
             if number > 0 {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
@@ -150,6 +169,19 @@ impl<'a> Gradient<'a> {
         });
         Ok(())
     }
+}
+
+/// A pass of all processes together, or without them.
+fn over<T>(world: Option<&mut World>, pass: impl FnOnce(Option<SumOver>) -> Result<T>) -> Result<T> {
+    let Some(world) = world else { return pass(None) };
+    let mut lost = None;
+    let mut sum = |values: &mut [f64]| {
+        if lost.is_none() {
+            lost = world.sum_f64(values).err();
+        }
+    };
+    let done = pass(Some(&mut sum));
+    lost.map_or(done, |error| Err(error.into()))
 }
 
 /// The loss of a batch, and its gradient by the logits into `dlogits`.

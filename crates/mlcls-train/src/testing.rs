@@ -72,6 +72,15 @@ fn bitmap(bits: u32, seed: u32) -> Vec<u8> {
 
 /// A network of two convolutions with every kind of random and running state: batch-norm, dropout, drop-path.
 pub(crate) fn model() -> Model {
+    model_with(0.2, 0.1)
+}
+
+/// The same without what is random in training.
+pub(crate) fn steady_model() -> Model {
+    model_with(0.0, 0.0)
+}
+
+fn model_with(drop_path: f32, dropout: f32) -> Model {
     let preprocessing = Normalization::HALF;
     let mut b = GraphBuilder::new("tiny", SIDE);
     let conv = ConvOptions { kernel: 3, stride: 2, ..ConvOptions::default() };
@@ -81,9 +90,9 @@ pub(crate) fn model() -> Model {
     let shortcut = b.activation(x, Activation::Relu);
     let x = b.conv("branch", shortcut, 8, ConvOptions::default()).unwrap();
     let x = b.batch_norm("bn2", x, 1e-5, 0.1).unwrap();
-    let map = b.add(x, shortcut, 0.2).unwrap();
+    let map = b.add(x, shortcut, drop_path).unwrap();
     let features = b.global_pool(map);
-    let x = b.dropout(features, 0.1);
+    let x = b.dropout(features, dropout);
     let logits = b.cosine_linear("head", x, LABELS.len(), 7.0).unwrap();
     let graph = b.finish(map, features, logits).unwrap();
     Model { name: "efficientnet_b0", graph, preprocessing, head: Head::Cosine, scale: 7.0 }

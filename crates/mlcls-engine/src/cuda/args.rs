@@ -77,12 +77,12 @@ structures! {
     }
     NormForward {
         moments: Address, weight: Address, bias: Address, running_mean: Address, running_var: Address,
-        mean: Address, inv_std: Address, scale: Address, shift: Address, blocks: i32, c: i32, eps: f32,
-        momentum: f32,
+        mean: Address, inv_std: Address, scale: Address, shift: Address, shared: Address, blocks: i32, c: i32,
+        eps: f32, momentum: f32,
     }
     NormBackward {
         sums: Address, weight: Address, inv_std: Address, weight_gradient: Address, bias_gradient: Address,
-        a: Address, b: Address, k: Address, blocks: i32, c: i32, rows: i32, pad: i32,
+        a: Address, b: Address, k: Address, shared: Address, blocks: i32, c: i32, rows: i32, pad: i32,
     }
     Finish { target: Target, rows: i32, c: i32, }
     FinishGated { target: Target, pixels: i32, c: i32, }

@@ -104,12 +104,13 @@ fn norm(tape: &mut Tape, value: ValueId, blocks: usize) {
         a: tape.norm(id, NormVector::A),
         b: tape.norm(id, NormVector::B),
         k: tape.norm(id, NormVector::C),
+        shared: tape.shared,
         blocks: int(blocks),
         c: int(*c),
         rows: int(tape.n * tape.program.values[value].shape.pixels()),
         pad: 0,
     };
-    tape.launch("norm_backward", [c.div_ceil(8), 1, 1], THREADS, &args);
+    tape.launch_norm(["norm_backward", "norm_backward_here", "norm_backward_all"], *c, &args);
 }
 
 /// Room for the sums of `blocks` blocks, where the kernel that writes a share can finish the gradient on the way.

@@ -56,6 +56,10 @@ pub trait Device: Debug + Send {
     /// Becomes one of `size` devices that work together; waits until all have been called with this `id`.
     fn join(&mut self, id: &[u8], rank: usize, size: usize) -> Result<()>;
 
-    /// Replaces `len` numbers by their sums over all devices that work together, or leaves them if there is but one.
-    fn sum(&mut self, at: Address, len: usize) -> Result<()>;
+    /// Replaces `len` numbers of single precision by their sums over all devices that work together, or leaves them if there is
+    /// but one.
+    fn sum_f32(&mut self, at: Address, len: usize) -> Result<()>;
+
+    /// The same in double precision.
+    fn sum_f64(&mut self, at: Address, len: usize) -> Result<()>;
 }

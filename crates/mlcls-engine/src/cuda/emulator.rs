@@ -78,7 +78,7 @@ impl Library {
 #[derive(Debug)]
 struct Group {
     all: Barrier,
-    values: Mutex<Vec<Vec<f32>>>,
+    values: Mutex<Vec<Vec<f64>>>,
 }
 
 /// Groups by their names.
@@ -118,6 +118,44 @@ impl Emulator {
             kernel(launch.args.as_ptr().cast(), 8 * launch.args.len(), launch.grid.as_ptr(), launch.threads)
         };
         assert_eq!(code, 0, "{launch:?}");
+    }
+}
+
+impl Emulator {
+    fn sum<T: Copy + Into<f64>>(&self, at: Address, len: usize)
+    where
+        f64: Narrow<T>,
+    {
+        let Some((rank, Group { all, values })) = self.group.as_ref().map(|(rank, group)| (*rank, &**group))
+        else {
+            return;
+        };
+        // SAFETY: plans sum numbers of their own, and nobody else looks at them meanwhile.
+        let here = unsafe { std::slice::from_raw_parts_mut(at as *mut T, len) };
+        let values = || values.lock().unwrap_or_else(PoisonError::into_inner);
+        values()[rank] = here.iter().map(|&value| value.into()).collect();
+        all.wait();
+        for (i, sum) in here.iter_mut().enumerate() {
+            *sum = values().iter().map(|values| values[i]).sum::<f64>().narrow();
+        }
+        all.wait();
+    }
+}
+
+/// To the type of a sum.
+trait Narrow<T> {
+    fn narrow(self) -> T;
+}
+
+impl Narrow<f32> for f64 {
+    fn narrow(self) -> f32 {
+        self as f32
+    }
+}
+
+impl Narrow<f64> for f64 {
+    fn narrow(self) -> f64 {
+        self
     }
 }
 
@@ -181,20 +219,13 @@ impl Device for Emulator {
         Ok(())
     }
 
-    fn sum(&mut self, at: Address, len: usize) -> Result<()> {
-        let Some((rank, Group { all, values })) = self.group.as_ref().map(|(rank, group)| (*rank, &**group))
-        else {
-            return Ok(());
-        };
-        // SAFETY: plans sum numbers of their own, and nobody else looks at them meanwhile.
-        let here = unsafe { std::slice::from_raw_parts_mut(at as *mut f32, len) };
-        let values = || values.lock().unwrap_or_else(PoisonError::into_inner);
-        values()[rank] = here.to_vec();
-        all.wait();
-        for (i, sum) in here.iter_mut().enumerate() {
-            *sum = values().iter().map(|values| values[i]).sum();
-        }
-        all.wait();
+    fn sum_f32(&mut self, at: Address, len: usize) -> Result<()> {
+        self.sum::<f32>(at, len);
+        Ok(())
+    }
+
+    fn sum_f64(&mut self, at: Address, len: usize) -> Result<()> {
+        self.sum::<f64>(at, len);
         Ok(())
     }
 }

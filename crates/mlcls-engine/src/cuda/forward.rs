@@ -220,7 +220,7 @@ fn moments(tape: &mut Tape, value: ValueId, blocks: usize) -> u64 {
 fn norm(tape: &mut Tape, value: ValueId, blocks: usize) {
     let id = learning_norm(tape, value);
     if let Some((c, args)) = id.and_then(|id| norm_args(tape, id, tape.scratch, blocks)) {
-        tape.launch("norm_forward", [c.div_ceil(8), 1, 1], THREADS, &args);
+        tape.launch_norm(["norm_forward", "norm_forward_here", "norm_forward_all"], c, &args);
     }
 }
 
@@ -240,6 +240,7 @@ fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<(us
         inv_std: tape.norm(id, NormVector::InvStd),
         scale: tape.norm(id, NormVector::Scale),
         shift: tape.norm(id, NormVector::Shift),
+        shared: tape.shared,
         blocks: int(blocks),
         c: int(*c),
         eps: *eps,

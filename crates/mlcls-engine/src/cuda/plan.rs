@@ -26,6 +26,8 @@ pub struct Plan {
     base: Address,
     /// Scratch memory and its length in bytes.
     scratch: (Address, usize),
+    /// Where batch-norms leave what is summed over several devices; 0 where they do not.
+    shared: Address,
     /// The passes for each size of batch that has come so far.
     passes: HashMap<usize, Arc<Passes>>,
     /// The work of each stage.
@@ -41,18 +43,25 @@ struct Passes {
     backward: Pass,
 }
 
-/// Launches made ready, and the stages that they work for.
+/// Launches made ready.
 #[derive(Debug)]
-struct Pass {
+struct Pass(Vec<Part>);
+
+/// Launches up to a sum over several devices, or to the end.
+#[derive(Debug)]
+struct Part {
     tape: TapeId,
+    /// The stages that its launches work for.
     stages: Vec<Option<usize>>,
+    /// How many numbers are summed behind it.
+    sum: usize,
 }
 
-/// Passes written down, and the scratch memory that they need.
+/// Passes written down as parts with the sums behind them, and the scratch memory that they need.
 struct Written {
-    prepare: Vec<Launch>,
-    forward: Vec<Launch>,
-    backward: Vec<Launch>,
+    prepare: Vec<(Vec<Launch>, usize)>,
+    forward: Vec<(Vec<Launch>, usize)>,
+    backward: Vec<(Vec<Launch>, usize)>,
     scratch: usize,
 }
 
@@ -89,6 +98,7 @@ impl Plan {
             max,
             base,
             scratch: (0, 0),
+            shared: 0,
             passes: HashMap::new(),
             stages,
         };
@@ -150,9 +160,12 @@ impl Plan {
             self.scratch = (self.device.alloc(needed)?, needed);
         }
         let written = self.write(n);
-        let mut record = |launches: Vec<Launch>| {
-            let stages = launches.iter().map(|launch| launch.stage).collect();
-            Ok::<_, Error>(Pass { tape: self.device.record(launches)?, stages })
+        let mut record = |parts: Vec<(Vec<Launch>, usize)>| {
+            let part = |(launches, sum): (Vec<Launch>, usize)| {
+                let stages = launches.iter().map(|launch| launch.stage).collect();
+                Ok::<_, Error>(Part { tape: self.device.record(launches)?, stages, sum })
+            };
+            parts.into_iter().map(part).collect::<Result<_>>().map(Pass)
         };
         let passes = Arc::new(Passes {
             prepare: record(written.prepare)?,
@@ -175,15 +188,47 @@ impl Plan {
             base: self.base,
             scratch: self.scratch.0,
             scratch_len: 0,
+            shared: self.shared,
             launches: vec![],
+            sums: vec![],
         };
         let mut pass = |write: fn(&mut Tape)| {
             write(&mut tape);
-            std::mem::take(&mut tape.launches)
+            let mut parts = vec![];
+            for (at, sum) in std::mem::take(&mut tape.sums).into_iter().rev() {
+                parts.push((tape.launches.split_off(at), sum));
+            }
+            // Each sum stands behind the part before it.
+            let mut launches = std::mem::take(&mut tape.launches);
+            let mut written = vec![];
+            for (next, sum) in parts.into_iter().rev() {
+                written.push((std::mem::replace(&mut launches, next), sum));
+            }
+            written.push((launches, 0));
+            written
         };
         let (prepare, forward) = (pass(prepare), pass(forward));
         let backward = if self.mode == Mode::Train { pass(backward) } else { vec![] };
         Written { prepare, forward, backward, scratch: tape.scratch_len }
+    }
+
+    /// From now on batch-norms take their statistics over the batches of all devices that work together. They must have the same
+    /// running statistics.
+    pub fn synchronise(&mut self) -> Result<()> {
+        let channels = self.program.norms.iter().map(Norm::channels).max().unwrap_or(0);
+        self.shared = self.device.alloc((2 * channels + 1) * size_of::<f64>())?;
+        self.passes.clear();
+        Ok(())
+    }
+
+    fn run(&mut self, pass: &Pass) -> Result<()> {
+        for Part { tape, sum, .. } in &pass.0 {
+            self.device.run(*tape)?;
+            if *sum > 0 {
+                self.device.sum_f64(self.shared, *sum)?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies numbers of single precision to a place.
@@ -205,7 +250,7 @@ impl Plan {
     /// Brings the weights into the form of the kernels, after they have changed.
     pub fn prepare(&mut self, n: usize) -> Result<()> {
         let passes = self.passes(n)?;
-        self.device.run(passes.prepare.tape)
+        self.run(&passes.prepare)
     }
 
     /// Where images lie.
@@ -222,7 +267,7 @@ impl Plan {
     pub fn forward(&mut self, n: usize, seed: u64, logits: &mut [f32]) -> Result<()> {
         let passes = self.passes(n)?;
         self.device.upload(self.base + self.places.seed as Address, &seed.to_le_bytes())?;
-        self.device.run(passes.forward.tape)?;
+        self.run(&passes.forward)?;
         self.get(self.places.values[self.program.output], logits)
     }
 
@@ -230,7 +275,7 @@ impl Plan {
     pub fn backward(&mut self, dlogits: &[f32], n: usize) -> Result<()> {
         let passes = self.passes(n)?;
         self.put(self.places.gradients[self.program.output], dlogits)?;
-        self.device.run(passes.backward.tape)
+        self.run(&passes.backward)
     }
 
     /// The gradient of the last backward pass.
@@ -260,13 +305,15 @@ impl Plan {
         let (mut stages, mut packing) = (self.stages.clone(), 0.0);
         let per_image = 1e-3 / n as f64;
         for (pass, back) in [(&passes.prepare, false), (&passes.forward, false), (&passes.backward, true)] {
-            for (stage, milliseconds) in pass.stages.iter().zip(self.device.times(pass.tape)?) {
-                let seconds = match stage {
-                    None => &mut packing,
-                    Some(i) if back => &mut stages[*i].backward.seconds,
-                    Some(i) => &mut stages[*i].forward.seconds,
-                };
-                *seconds += f64::from(milliseconds) * per_image;
+            for part in &pass.0 {
+                for (stage, milliseconds) in part.stages.iter().zip(self.device.times(part.tape)?) {
+                    let seconds = match stage {
+                        None => &mut packing,
+                        Some(i) if back => &mut stages[*i].backward.seconds,
+                        Some(i) => &mut stages[*i].forward.seconds,
+                    };
+                    *seconds += f64::from(milliseconds) * per_image;
+                }
             }
         }
         let inside: f64 = stages.iter().map(|s| s.forward.seconds + s.backward.seconds).sum();

@@ -24,7 +24,11 @@ pub struct Tape<'a> {
     pub scratch: Address,
     /// Bytes of it that are needed.
     pub scratch_len: usize,
+    /// Where batch-norms leave what is summed over several devices; 0 where they do not.
+    pub shared: Address,
     pub launches: Vec<Launch>,
+    /// After how many launches so many numbers there are summed.
+    pub sums: Vec<(usize, usize)>,
 }
 
 impl Tape<'_> {
@@ -37,6 +41,16 @@ impl Tape<'_> {
     /// Adds a launch with one thread for each of `len` elements.
     pub fn launch_over(&mut self, kernel: &'static str, len: usize, args: &impl Args) {
         self.launch(kernel, [len.div_ceil(THREADS as usize), 1, 1], THREADS, args);
+    }
+
+    /// A batch-norm of `c` channels: one kernel, or, over several devices, one before the sum and one behind it.
+    pub fn launch_norm(&mut self, [alone, here, all]: [&'static str; 3], c: usize, args: &impl Args) {
+        if self.shared == 0 {
+            return self.launch(alone, [c.div_ceil(8), 1, 1], THREADS, args);
+        }
+        self.launch(here, [c.div_ceil(8), 1, 1], THREADS, args);
+        self.sums.push((self.launches.len(), 2 * c + 1));
+        self.launch_over(all, c, args);
     }
 
     /// `len` numbers of single precision that last until the next call.

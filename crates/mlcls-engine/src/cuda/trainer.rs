@@ -198,6 +198,11 @@ impl CudaTrainer {
         Ok(())
     }
 
+    /// From now on batch-norms take their statistics over the batches of the whole group, with a sum for each in both directions.
+    pub fn synchronise(&mut self) -> Result<()> {
+        self.plan.synchronise()
+    }
+
     /// Largest batch.
     pub fn max_batch(&self) -> usize {
         self.plan.max()
@@ -304,7 +309,7 @@ impl CudaTrainer {
         self.plan.device.upload(self.vectors.numbers, &words)?;
         if let Some(mean) = self.tapes.mean {
             let [_, _, buffers] = self.plan.vectors();
-            self.plan.device.sum(buffers, self.lens[1])?;
+            self.plan.device.sum_f32(buffers, self.lens[1])?;
             self.plan.device.run(mean)?;
         }
         self.plan.device.run(self.tapes.step)?;
@@ -316,7 +321,7 @@ impl CudaTrainer {
         if std::mem::take(&mut self.batches) == 0 {
             return Err(Error::Input { found: "no gradient", expected: "forward and backward of a batch" });
         }
-        self.plan.device.sum(self.vectors.sum, self.lens[0])?;
+        self.plan.device.sum_f32(self.vectors.sum, self.lens[0])?;
         self.plan.device.run(self.tapes.norm)?;
         let mut norm = [0; 8];
         self.plan.device.download(self.vectors.numbers, &mut norm)?;

@@ -6,9 +6,11 @@ mod depthwise;
 mod join;
 mod kind;
 mod map;
+mod norm;
 pub(crate) mod places;
 mod squeeze;
 mod step;
+mod synced;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,7 +28,8 @@ use crate::program::{Norm, Program, Stage, ValueId};
 pub use kind::ArenaKind;
 pub use map::{ArenaMap, ArenaPiece};
 use places::Places;
-use step::{Step, norm_backward, norm_forward, norm_identity};
+use step::{Step, norm_identity};
+pub use synced::{SumOver, Synced};
 
 /// A graph compiled for training batches of up to a fixed size.
 ///
@@ -192,6 +195,11 @@ impl TrainPlan {
         n: usize,
         seed: u64,
     ) -> Result<&[f32]> {
+        self.take_pixels(params, buffers, pixels, n)?;
+        Ok(self.run_forward(params, buffers, n, seed, None))
+    }
+
+    fn take_pixels(&mut self, params: &[f32], buffers: &[f32], pixels: &[u8], n: usize) -> Result<()> {
         let Input::Pixels(shape) = self.input else {
             return Err(Error::Input {
                 found: "pixels",
@@ -201,7 +209,7 @@ impl TrainPlan {
         self.check(params, buffers, n)?;
         check("pixels", n * shape.len(), pixels.len())?;
         self.pixels[..pixels.len()].copy_from_slice(pixels);
-        Ok(self.run(params, buffers, n, seed))
+        Ok(())
     }
 
     /// [`forward`](Self::forward) of a plan that begins [`behind`](Self::behind) a node, from the values `[n, h, w, c]` of
@@ -214,6 +222,11 @@ impl TrainPlan {
         n: usize,
         seed: u64,
     ) -> Result<&[f32]> {
+        self.take_values(params, buffers, values, n)?;
+        Ok(self.run_forward(params, buffers, n, seed, None))
+    }
+
+    fn take_values(&mut self, params: &[f32], buffers: &[f32], values: &[f32], n: usize) -> Result<()> {
         let Input::Values(id, len) = self.input else {
             return Err(Error::Input { found: "values", expected: "pixels" });
         };
@@ -222,7 +235,7 @@ impl TrainPlan {
         let to = self.arena.at(self.places.values[id]);
         // SAFETY: the value holds `max` rows of `len`, at least n of them, and nobody else uses the arena now.
         unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
-        Ok(self.run(params, buffers, n, seed))
+        Ok(())
     }
 
     fn check(&self, params: &[f32], buffers: &[f32], n: usize) -> Result<()> {
@@ -233,20 +246,32 @@ impl TrainPlan {
         check("running statistics", self.buffer_len, buffers.len())
     }
 
-    fn run(&mut self, params: &[f32], buffers: &mut [f32], n: usize, seed: u64) -> &[f32] {
+    fn run_forward(
+        &mut self,
+        params: &[f32],
+        buffers: &mut [f32],
+        n: usize,
+        seed: u64,
+        mut sum: Option<SumOver>,
+    ) -> &[f32] {
         self.last = Some((n, seed));
         let step = self.step(n, seed, params, &self.pixels);
         let run = || {
             self.clock.packing(|| pack_weights(&step));
             for (index, stage) in self.program.stages.iter().enumerate() {
-                self.clock.stage(index, Way::Forward, || self.stage_forward(&step, index, stage, buffers));
+                self.clock.stage(index, Way::Forward, || {
+                    self.stage_forward(&step, index, stage);
+                    if let Some((norm, rows)) = self.norm_behind(stage) {
+                        norm::forward(&step, norm, rows, buffers, &mut sum);
+                    }
+                });
             }
         };
         self.clock.whole(n, || in_pool(run));
         self.output(n)
     }
 
-    fn stage_forward(&self, step: &Step, index: usize, stage: &Stage, buffers: &mut [f32]) {
+    fn stage_forward(&self, step: &Step, index: usize, stage: &Stage) {
         match stage {
             Stage::Conv(s) => conv::forward(step, s, index),
             Stage::Depthwise(s) => depthwise::forward(step, s, index),
@@ -257,9 +282,6 @@ impl TrainPlan {
             Stage::Dropout(s) => join::dropout_forward(step, s),
             Stage::Cosine(s) => cosine::forward(step, s),
             Stage::Candle(_) => unreachable!("`compile` refuses it"),
-        }
-        if let Some((norm, rows)) = self.norm_behind(stage) {
-            norm_forward(step, norm, rows, buffers);
         }
     }
 
@@ -286,6 +308,16 @@ impl TrainPlan {
     /// `dlogits` is the loss's gradient of the logits `[n, classes]`; every element of `grads`, the flat gradient vector, is
     /// overwritten.
     pub fn backward(&mut self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
+        self.run_backward(params, dlogits, grads, None)
+    }
+
+    fn run_backward(
+        &mut self,
+        params: &[f32],
+        dlogits: &[f32],
+        grads: &mut [f32],
+        mut sum: Option<SumOver>,
+    ) -> Result<()> {
         let (n, seed) = self.last.take().ok_or(Error::NoForward)?;
         check("parameters", self.param_len, params.len())?;
         check("gradients", self.param_len, grads.len())?;
@@ -300,7 +332,12 @@ impl TrainPlan {
         };
         let run = || {
             for (index, stage) in self.program.stages.iter().enumerate().rev() {
-                self.clock.stage(index, Way::Backward, || self.stage_backward(&step, index, stage, grads));
+                self.clock.stage(index, Way::Backward, || {
+                    if let Some((norm, rows)) = self.norm_behind(stage) {
+                        norm::backward(&step, norm, rows, grads, &mut sum);
+                    }
+                    self.stage_backward(&step, index, stage, grads);
+                });
             }
         };
         self.clock.whole(0, || in_pool(run));
@@ -308,9 +345,6 @@ impl TrainPlan {
     }
 
     fn stage_backward(&self, step: &Step, index: usize, stage: &Stage, grads: &mut [f32]) {
-        if let Some((norm, rows)) = self.norm_behind(stage) {
-            norm_backward(step, norm, rows, grads);
-        }
         match stage {
             Stage::Conv(s) => conv::backward(step, s, index, grads),
             Stage::Depthwise(s) => depthwise::backward(step, s, index, grads),

@@ -230,66 +230,6 @@ impl Target<'_> {
     }
 }
 
-/// Forward: moments of every part to the batch's mean and variance, the view's scale and shift, the running statistics.
-pub fn norm_forward(step: &Step, id: NormId, rows_per_image: usize, buffers: &mut [f32]) {
-    let Norm::Batch { c, eps, momentum, weight, bias, mean, var } = &step.program.norms[id] else { return };
-    let (weight, bias) = (&step.params[weight.clone()], &step.params[bias.clone()]);
-    let count = (step.n * rows_per_image) as f64;
-    for ch in 0..*c {
-        // Chan's pairwise update, in the order of the parts.
-        let (mut seen, mut m, mut m2) = (0.0f64, 0.0f64, 0.0f64);
-        for p in 0..step.parts() {
-            let rows = (step.images(p).len() * rows_per_image) as f64;
-            // SAFETY: every part wrote its origin and two sums of c doubles just before; nobody writes now.
-            let (origin, sum, square) = unsafe {
-                let sums = step.part_sums(p, 0);
-                (f64::from(*step.part_origin(p).add(ch)), *sums.add(ch), *sums.add(c + ch))
-            };
-            let part_mean = sum / rows;
-            let delta = origin + part_mean - m;
-            m2 += square - sum * part_mean + delta * delta * seen * rows / (seen + rows);
-            m += delta * rows / (seen + rows);
-            seen += rows;
-        }
-        let variance = (m2 / count).max(0.0);
-        let inv_std = 1.0 / (variance + f64::from(*eps)).sqrt();
-        let scale = f64::from(weight[ch]) * inv_std;
-        // SAFETY: each vector of the batch-norm holds c elements.
-        unsafe {
-            *step.norm(id, NormVector::Mean).add(ch) = m as f32;
-            *step.norm(id, NormVector::InvStd).add(ch) = inv_std as f32;
-            *step.norm(id, NormVector::Scale).add(ch) = scale as f32;
-            *step.norm(id, NormVector::Shift).add(ch) = (f64::from(bias[ch]) - m * scale) as f32;
-        }
-        let unbiased = if count > 1.0 { m2 / (count - 1.0) } else { variance };
-        let mix = |old: &mut f32, new: f64| {
-            *old = (f64::from(*old) * (1.0 - f64::from(*momentum)) + new * f64::from(*momentum)) as f32;
-        };
-        mix(&mut buffers[mean.start + ch], m);
-        mix(&mut buffers[var.start + ch], unbiased);
-    }
-}
-
-/// Backward: the sums of a batch-norm to its parameters' gradients and to the coefficients that its producer loads with.
-pub fn norm_backward(step: &Step, id: NormId, rows_per_image: usize, grads: &mut [f32]) {
-    let Norm::Batch { c, weight, bias, .. } = &step.program.norms[id] else { return };
-    let count = (step.n * rows_per_image) as f64;
-    let sums = step.norm_sums(id);
-    for ch in 0..*c {
-        // SAFETY: the sums hold 2 c doubles, each vector c elements.
-        unsafe {
-            let (sum, dot) = (*sums.add(ch), *sums.add(c + ch));
-            let inv_std = f64::from(*step.norm(id, NormVector::InvStd).add(ch));
-            let a = f64::from(step.params[weight.start + ch]) * inv_std;
-            grads[weight.start + ch] = (dot * inv_std) as f32;
-            grads[bias.start + ch] = sum as f32;
-            *step.norm(id, NormVector::A).add(ch) = a as f32;
-            *step.norm(id, NormVector::B).add(ch) = (-a * inv_std * inv_std * dot / count) as f32;
-            *step.norm(id, NormVector::C).add(ch) = (-a * sum / count) as f32;
-        }
-    }
-}
-
 /// The vectors of identity norms, which never change.
 pub fn norm_identity(step: &Step, id: NormId) {
     let Norm::Identity { c } = step.program.norms[id] else { return };

@@ -1,5 +1,7 @@
 //! Training plans against the slow truth, and their other promises: threads, errors, random depth.
 
+use std::sync::{Barrier, Mutex};
+
 use super::truth::Truth;
 use super::*;
 use crate::builder::{ConvOptions, GraphBuilder, Padding};
@@ -81,6 +83,67 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for threads in [2, 3, 7] {
         assert!(run(threads) == one, "{threads} threads");
     }
+}
+
+/// Sums over threads that call it together.
+fn summing(all: &Barrier, sums: &Mutex<Vec<f64>>, here: &mut [f64]) {
+    let sums = || sums.lock().unwrap();
+    sums().resize(here.len(), 0.0);
+    all.wait();
+    sums().iter_mut().zip(&*here).for_each(|(sum, value)| *sum += value);
+    all.wait();
+    here.copy_from_slice(&sums());
+    if all.wait().is_leader() {
+        sums().clear();
+    }
+    all.wait();
+}
+
+#[test]
+fn synchronised_plans_are_the_plan_of_the_whole_batch() {
+    let graph = zoo(19, Activation::HardSwish, 5, Padding::Symmetric);
+    let weights = random_weights(&graph, 3);
+    let (pixels, n) = (random_pixels(&graph, 9, 5), 9);
+    let step = |images: std::ops::Range<usize>, sum: Option<SumOver>| {
+        let (mut w, count) = (weights.clone(), images.len());
+        let pixels = &pixels[images.start * 19 * 19 * 3..images.end * 19 * 19 * 3];
+        let mut plan = TrainPlan::new(&graph, n).unwrap();
+        let mut grads = vec![0.0; w.params.len()];
+        let mut sum = sum;
+        let logits = match &mut sum {
+            Some(sum) => plan.synced(sum).forward(&w.params, &mut w.buffers, pixels, count, 0),
+            None => plan.forward(&w.params, &mut w.buffers, pixels, count, 0),
+        };
+        // A gradient that is not the same for all images.
+        let logits = logits.unwrap().to_vec();
+        match &mut sum {
+            Some(sum) => plan.synced(sum).backward(&w.params, &logits, &mut grads).unwrap(),
+            None => plan.backward(&w.params, &logits, &mut grads).unwrap(),
+        }
+        (logits, w.buffers, grads)
+    };
+    let whole = step(0..n, None);
+    let (all, sums) = (Barrier::new(2), Mutex::new(vec![]));
+    let part = |images| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| step(images, Some(&mut |values: &mut [f64]| summing(&all, &sums, values))))
+    };
+    let [first, second] = std::thread::scope(|scope| {
+        [0..4, 4..n].map(|images| scope.spawn(|| part(images))).map(|thread| thread.join().unwrap())
+    });
+    assert!(first.1 == second.1, "both have the same statistics");
+    let grads: Vec<f32> = first.2.iter().zip(&second.2).map(|(a, b)| a + b).collect();
+    for (what, got, want) in [
+        ("logits", &[first.0, second.0].concat(), &whole.0),
+        ("statistics", &first.1, &whole.1),
+        ("gradients", &grads, &whole.2),
+    ] {
+        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let d = length(&mut got.iter().zip(want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        assert!(d < 1e-5, "{what}: {d:e}");
+    }
+    // And each by itself is something else.
+    assert!(step(0..4, None).1 != whole.1);
 }
 
 #[test]

@@ -313,6 +313,8 @@ pub struct TrainConfig {
     pub device: DeviceName,
     /// Number format of maps and products there.
     pub precision: PrecisionName,
+    /// Whether batch-norm takes its statistics over the batches of all processes.
+    pub sync_batch_norm: bool,
     /// Which part of the backbone keeps its weights.
     pub freeze: Freeze,
     /// Epochs until everything trains; never when `None`.

@@ -42,6 +42,9 @@ impl Gpu {
                 let mut group = if world.is_first() { setup.device.new_group()? } else { vec![] };
                 world.broadcast(&mut group)?;
                 trainer.join(&group, world.rank(), world.size())?;
+                if setup.synced() {
+                    trainer.synchronise()?;
+                }
             }
             self.trainer = Some(Box::new(trainer));
         }
@@ -69,10 +72,10 @@ impl Gpu {
             false => Err(not_finite(setup, "the gradient", pass, false, all())),
         };
         // Who has failed is missed here, before the GPUs wait for each other.
-        let loss = gradient(trainer, dlogits, setup, batches, pass)?.over(world)?;
+        let loss = gradient(trainer, dlogits, setup, world, batches, pass)?.over(world)?;
         if setup.config.optim.sam_rho > 0.0 {
             finite(trainer.perturb()?, pass)?;
-            gradient(trainer, dlogits, setup, batches, Pass { number: 1, ..pass })?.over(world)?;
+            gradient(trainer, dlogits, setup, world, batches, Pass { number: 1, ..pass })?.over(world)?;
         }
         if let Some(next) = next {
             trainer.stage(&next.pixels, next.len())?;
@@ -109,6 +112,7 @@ fn gradient(
     trainer: &mut CudaTrainer,
     dlogits: &mut Vec<f32>,
     setup: &Setup,
+    world: &mut World,
     batches: &[Batch],
     pass: Pass,
 ) -> Result<LossSum> {
@@ -124,6 +128,9 @@ fn gradient(
         }
         let logits = trainer.forward(seed_of(setup, number, pass))?;
         sum.add(loss_of(setup, logits, batch, dlogits, pass)?);
+        if setup.synced() {
+            world.barrier()?; // as above: the backward pass waits for all GPUs
+        }
         trainer.backward(dlogits)?;
     }
     Ok(sum)

@@ -35,10 +35,13 @@ impl Setup {
                     1 => options.batch.to_string(),
                     n => format!("{} in each of {n} processes", self.train.largest_batch()),
                 },
-                by_setting(
-                    options.batch < c.train.batch_size * processes,
-                    format!("there are only {images} training images"),
-                ),
+                match self.synced() {
+                    true => "batch-norm over all of them".to_owned(),
+                    false => by_setting(
+                        options.batch < c.train.batch_size * processes,
+                        format!("there are only {images} training images"),
+                    ),
+                },
             ),
             choice(
                 "repeats",

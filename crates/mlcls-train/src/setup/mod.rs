@@ -294,6 +294,11 @@ impl Setup {
         })
     }
 
+    /// Whether batch-norm takes its statistics over the batches of all processes.
+    pub fn synced(&self) -> bool {
+        self.config.train.sync_batch_norm && self.part.of > 1
+    }
+
     /// What is frozen in an epoch (from 1).
     pub fn frozen_in(&self, epoch: usize) -> Option<Frozen> {
         self.frozen.filter(|frozen| epoch <= frozen.epochs)

@@ -90,9 +90,14 @@ fn an_interrupted_run_is_the_undisturbed_run() {
 
 #[test]
 fn processes_with_a_gpu_each_go_where_those_with_processors_go() {
-    let changes = ["train.epochs=2", "train.save_every=3"];
-    let Some(case) = emulated(&changes, Precision::Fp32) else { return };
-    let plain = Case::new(&changes);
+    for synced in ["train.sync_batch_norm=false", "train.sync_batch_norm=true"] {
+        processes_go_where_processors_go(&["train.epochs=2", "train.save_every=3", synced]);
+    }
+}
+
+fn processes_go_where_processors_go(changes: &[&str]) {
+    let Some(case) = emulated(changes, Precision::Fp32) else { return };
+    let plain = Case::new(changes);
     start_all(2, &case, "run");
     start_all(2, &plain, "run");
     let [got, want] = [&case, &plain].map(|case| {

@@ -14,6 +14,14 @@ use crate::world::together;
 
 type Results = Vec<Result<RunSummary>>;
 
+/// What each process gets, with a pool of its own: those that wait for others must not keep these from working.
+fn in_pools<T: Send>(processes: usize, act: impl Fn(World) -> T + Sync) -> Vec<T> {
+    together(processes, |world| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| act(world))
+    })
+}
+
 /// What each of so many processes comes to; the first one's sink and the last one's flag are given.
 fn all(
     processes: usize,
@@ -22,7 +30,7 @@ fn all(
     act: impl Fn(Setup, World, &mut dyn EventSink, &StopFlag) -> Result<RunSummary> + Sync,
 ) -> Results {
     let sink = Mutex::new(sink);
-    together(processes, |world| {
+    in_pools(processes, |world| {
         let setup = Setup::new(case.config.clone(), &case.dataset, testing::model(), world.placement())?;
         if world.is_first() {
             let mut sink = sink.lock().unwrap();
@@ -142,4 +150,31 @@ fn more_processes_than_images_can_feed_are_refused() {
     let refused = start_all(4, &case, "run").remove(0).unwrap_err().to_string();
     assert!(refused.contains("7 training images are too few for 4 processes"), "{refused}");
     assert!(refused.ends_with("start 3 at most"), "{refused}");
+}
+
+/// With the statistics of all batches it does not matter how many processes share them.
+#[test]
+fn synchronised_batch_norm_makes_of_several_processes_one_with_a_larger_batch() {
+    let plain = ["augment.ops=none", "train.sync_batch_norm=true"];
+    let several = Case::of(24, &plain);
+    let one = Case::of(24, &[&plain[..], &["train.batch_size=8"]].concat());
+    // Dropout and drop-path are drawn for each process.
+    let steady = |case: &Case| -> Results {
+        let processes = if case.config.train.batch_size == 4 { 2 } else { 1 };
+        in_pools(processes, |world| {
+            let model = testing::steady_model();
+            let setup = Setup::new(case.config.clone(), &case.dataset, model, world.placement())?;
+            let dir = world.is_first().then(|| RunDir::create(&case.path("run"))).transpose()?;
+            start(setup, world, dir, &mut (), &StopFlag::default())
+        })
+    };
+    for case in [&several, &one] {
+        steady(case).into_iter().for_each(|summary| assert_eq!(summary.unwrap().outcome, Outcome::Completed));
+    }
+    for name in ["params", "buffers", "ema.params", "ema.buffers"] {
+        let [got, want] = [&several, &one].map(|case| vector(case, "run", name));
+        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        assert!(d < 1e-4, "{name}: {d:e}");
+    }
 }

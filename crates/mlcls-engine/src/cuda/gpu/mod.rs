@@ -19,8 +19,8 @@ use self::cache::Cache;
 use self::compile::Nvrtc;
 pub use self::driver::{GpuInfo, gpus};
 use self::driver::{cuda, dotted, failed, refused};
-use self::nccl::Nccl;
 pub(super) use self::nccl::unique_id as new_group;
+use self::nccl::{FLOAT32, FLOAT64, Nccl};
 use self::pinned::{Pair, Pinned, grown};
 use self::tape::{Kernel, Tape};
 use super::device::{Address, Device, Launch, TapeId};
@@ -239,8 +239,12 @@ impl Device for Gpu {
         Ok(())
     }
 
-    fn sum(&mut self, at: Address, len: usize) -> Result<()> {
-        self.group.as_ref().map_or(Ok(()), |group| group.sum_f32(at, len))
+    fn sum_f32(&mut self, at: Address, len: usize) -> Result<()> {
+        self.group.as_ref().map_or(Ok(()), |group| group.sum(at, len, FLOAT32))
+    }
+
+    fn sum_f64(&mut self, at: Address, len: usize) -> Result<()> {
+        self.group.as_ref().map_or(Ok(()), |group| group.sum(at, len, FLOAT64))
     }
 }
 

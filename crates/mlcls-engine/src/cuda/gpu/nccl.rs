@@ -20,7 +20,9 @@ const SUCCESS: c_int = 0;
 /// `ncclInProgress`.
 const IN_PROGRESS: c_int = 7;
 /// `ncclFloat32` of the types of elements.
-const FLOAT32: c_int = 7;
+pub(super) const FLOAT32: c_int = 7;
+/// `ncclFloat64`.
+pub(super) const FLOAT64: c_int = 8;
 /// `ncclSum` of the operations.
 const SUM: c_int = 0;
 
@@ -144,8 +146,8 @@ impl Nccl {
         Ok(Self { functions, comm, stream: stream.clone() })
     }
 
-    /// Replaces numbers in the GPU's memory by their sums over all ranks, in the order of the stream.
-    pub(super) fn sum_f32(&self, at: Address, len: usize) -> Result<()> {
+    /// Replaces numbers of a type in the GPU's memory by their sums over all ranks, in the order of the stream.
+    pub(super) fn sum(&self, at: Address, len: usize, of: c_int) -> Result<()> {
         let what = "summing over the GPUs";
         self.stream.context().bind_to_thread().map_err(failed(what))?;
         let mut state = SUCCESS;
@@ -157,8 +159,7 @@ impl Nccl {
         }
         let at = at as *mut c_void;
         // SAFETY: that there are `len` numbers is up to the plan; sums in place are allowed.
-        let code =
-            unsafe { (self.functions.sum)(at, at, len, FLOAT32, SUM, self.comm, self.stream.cu_stream()) };
+        let code = unsafe { (self.functions.sum)(at, at, len, of, SUM, self.comm, self.stream.cu_stream()) };
         self.functions.check(what, code)
     }
 }

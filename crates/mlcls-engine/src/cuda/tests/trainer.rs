@@ -12,6 +12,9 @@ use crate::weights::Weights;
 
 const BATCH: usize = 5;
 
+/// Bytes of an image of `broad_of(9)`.
+const IMAGE: usize = 9 * 9 * 3;
+
 /// The processor's plan with an optimizer by its formulas.
 struct Plain {
     plan: TrainPlan,
@@ -228,7 +231,7 @@ fn trained(mut trainer: CudaTrainer, sam: bool, batches: &[Vec<u8>], steps: u64,
                 trainer.perturb().unwrap();
             }
             for pixels in batches {
-                trainer.bring(pixels, BATCH).unwrap();
+                trainer.bring(pixels, pixels.len() / IMAGE).unwrap();
                 let dlogits = dlogits(trainer.forward(number).unwrap());
                 trainer.backward(&dlogits).unwrap();
             }
@@ -295,4 +298,46 @@ fn trainers_of_a_group_go_where_one_goes_with_all_batches() {
     each.for_each(|buffers| mean.iter_mut().zip(buffers).for_each(|(sum, b)| *sum += b / size as f32));
     let d = distance(&group(false, 1)[0].buffers, &mean);
     assert!(d < 1e-6 && distance(&mean, &start.buffers) > 1e-3, "{d:e}");
+}
+
+#[test]
+fn synchronised_trainers_go_where_one_goes_with_the_whole_batch() {
+    if matches!(std::env::var("MLCLS_TEST_DEVICE").as_deref(), Ok("cuda")) {
+        println!("skipped: there may be no second GPU");
+        return;
+    }
+    let graph = broad_of(9);
+    let start = random_weights(&graph, 3);
+    let trainer = || {
+        let update = CudaUpdate {
+            decay: vec![1e-3; start.params.len()],
+            sam_rho: Some(0.05),
+            ..update(CudaRule::Sgd { momentum: 0.9, nesterov: false })
+        };
+        let device = device(Precision::Fp32, false)?;
+        Some(CudaTrainer::on(&graph, BATCH, Precision::Fp32, device, &start, update).unwrap())
+    };
+    let Some(whole) = trainer() else { return };
+    let pixels = random_pixels(&graph, BATCH, 40);
+    let whole = trained(whole, true, &[pixels.clone()], 3, &start);
+    let group = CudaDevice { ordinal: CudaDevice::EMULATED, precision: Precision::Fp32 }.new_group().unwrap();
+    let (first, second) = pixels.split_at(2 * IMAGE);
+    let parts = [first.to_vec(), second.to_vec()];
+    let of_rank = |rank: usize| {
+        let mut trainer = trainer().unwrap();
+        trainer.join(&group, rank, 2).unwrap();
+        trainer.synchronise().unwrap();
+        trained(trainer, true, &parts[rank..=rank], 3, &start)
+    };
+    let ranks = std::thread::scope(|scope| {
+        let of_rank = &of_rank;
+        [0, 1].map(|rank| scope.spawn(move || of_rank(rank))).map(|rank| rank.join().unwrap())
+    });
+    assert!(ranks[0] == ranks[1]);
+    for (what, got, want) in
+        [("weights", &ranks[0].params, &whole.params), ("statistics", &ranks[0].buffers, &whole.buffers)]
+    {
+        let d = distance(got, want);
+        assert!(d < 1e-5, "{what}: {d:e}");
+    }
 }

@@ -11,6 +11,7 @@ struct NormForward {
     float* inv_std;
     float* scale;
     float* shift;
+    double* shared; // [2 c + 1]: sums over several GPUs
     int blocks, c;
     float eps, momentum;
 };
@@ -26,8 +27,13 @@ __device__ inline double share_sum(double v) {
     return sum;
 }
 
-KERNEL(norm_forward, NormForward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
+// What a batch came to in one channel.
+struct Moments {
+    double rows, mean, square; // the sum of squares about the mean
+};
+
+__device__ inline Moments norm_moments(const NormForward& args, int lane, int ch) {
+    int c = args.c;
     bool inside = ch < c;
     double rows = 0.0, sum = 0.0;
     for (int b = lane; inside && b < args.blocks; b += 32) {
@@ -42,16 +48,43 @@ KERNEL(norm_forward, NormForward, 256) {
         double d = m[c] - mean;
         square += m[2 * c] + m[0] * d * d;
     }
-    square = share_sum(square);
-    if (!inside || lane) return;
-    double var = square / rows, inv_std = 1.0 / sqrt(var + args.eps), scale = args.weight[ch] * inv_std;
-    args.mean[ch] = (float)mean;
+    return Moments{rows, mean, share_sum(square)};
+}
+
+__device__ inline void norm_settle(const NormForward& args, int ch, const Moments& m) {
+    double var = m.square / m.rows, inv_std = 1.0 / sqrt(var + args.eps), scale = args.weight[ch] * inv_std;
+    args.mean[ch] = (float)m.mean;
     args.inv_std[ch] = (float)inv_std;
     args.scale[ch] = (float)scale;
-    args.shift[ch] = (float)(args.bias[ch] - mean * scale);
-    double unbiased = rows > 1.0 ? square / (rows - 1.0) : var, momentum = args.momentum;
-    args.running_mean[ch] = (float)(args.running_mean[ch] * (1.0 - momentum) + mean * momentum);
+    args.shift[ch] = (float)(args.bias[ch] - m.mean * scale);
+    double unbiased = m.rows > 1.0 ? m.square / (m.rows - 1.0) : var, momentum = args.momentum;
+    args.running_mean[ch] = (float)(args.running_mean[ch] * (1.0 - momentum) + m.mean * momentum);
     args.running_var[ch] = (float)(args.running_var[ch] * (1.0 - momentum) + unbiased * momentum);
+}
+
+KERNEL(norm_forward, NormForward, 256) {
+    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32;
+    Moments m = norm_moments(args, lane, ch);
+    if (ch < args.c && lane == 0) norm_settle(args, ch, m);
+}
+
+// The same over the batches of several GPUs: what is to be summed, about the running means, which all have in common; and what
+// becomes of the sums.
+KERNEL(norm_forward_here, NormForward, 256) {
+    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
+    Moments m = norm_moments(args, lane, ch);
+    if (ch >= c || lane) return;
+    double d = m.mean - args.running_mean[ch];
+    args.shared[ch] = m.rows * d;
+    args.shared[c + ch] = m.square + m.rows * d * d;
+    if (ch == 0) args.shared[2 * c] = m.rows;
+}
+
+KERNEL(norm_forward_all, NormForward, 256) {
+    int ch = blockIdx.x * blockDim.x + threadIdx.x, c = args.c;
+    if (ch >= c) return;
+    double rows = args.shared[2 * c], sum = args.shared[ch], d = sum / rows;
+    norm_settle(args, ch, Moments{rows, args.running_mean[ch] + d, args.shared[c + ch] - sum * d});
 }
 
 // The same vectors from running statistics, for inference.
@@ -72,15 +105,17 @@ struct NormBackward {
     float* a;
     float* b;
     float* k;
+    double* shared; // [2 c + 1]: sums over several GPUs
     int blocks, c;
     int rows;
     int pad;
 };
 
-KERNEL(norm_backward, NormBackward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
+// The sums of a channel, of which its parameters' gradients are made.
+__device__ inline void norm_sums(const NormBackward& args, int lane, int ch, double& sum, double& dot) {
+    int c = args.c;
     bool inside = ch < c;
-    double sum = 0.0, dot = 0.0;
+    sum = dot = 0.0;
     for (int b = lane; inside && b < args.blocks; b += 32) {
         const float* s = args.sums + (size_t)b * 2 * c + ch;
         sum += s[0];
@@ -89,12 +124,38 @@ KERNEL(norm_backward, NormBackward, 256) {
     sum = share_sum(sum);
     dot = share_sum(dot);
     if (!inside || lane) return;
-    double inv_std = args.inv_std[ch], a = args.weight[ch] * inv_std, rows = args.rows;
-    args.weight_gradient[ch] = (float)(dot * inv_std);
+    args.weight_gradient[ch] = (float)(dot * args.inv_std[ch]);
     args.bias_gradient[ch] = (float)sum;
+}
+
+__device__ inline void norm_coefficients(const NormBackward& args, int ch, double sum, double dot, double rows) {
+    double inv_std = args.inv_std[ch], a = args.weight[ch] * inv_std;
     args.a[ch] = (float)a;
     args.b[ch] = (float)(-a * inv_std * inv_std * dot / rows);
     args.k[ch] = (float)(-a * sum / rows);
+}
+
+KERNEL(norm_backward, NormBackward, 256) {
+    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32;
+    double sum, dot;
+    norm_sums(args, lane, ch, sum, dot);
+    if (ch < args.c && lane == 0) norm_coefficients(args, ch, sum, dot, args.rows);
+}
+
+// The same over the batches of several GPUs; parameters get the gradient of this one's.
+KERNEL(norm_backward_here, NormBackward, 256) {
+    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
+    double sum, dot;
+    norm_sums(args, lane, ch, sum, dot);
+    if (ch >= c || lane) return;
+    args.shared[ch] = sum;
+    args.shared[c + ch] = dot;
+    if (ch == 0) args.shared[2 * c] = args.rows;
+}
+
+KERNEL(norm_backward_all, NormBackward, 256) {
+    int ch = blockIdx.x * blockDim.x + threadIdx.x, c = args.c;
+    if (ch < c) norm_coefficients(args, ch, args.shared[ch], args.shared[c + ch], args.shared[2 * c]);
 }
 
 // Finishes a gradient that others have written (see `Target`): 64 channels and a share of the rows for each block.
