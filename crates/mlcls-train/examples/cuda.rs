@@ -134,6 +134,7 @@ fn speed(model: &str, mode: &str, batch: usize, device: CudaDevice, rest: &[&str
                 sam_rho: (mode == "sam").then_some(0.05),
                 clip_norm: None,
                 average: false,
+                frozen: None,
             };
             let sam = update.sam_rho.is_some();
             let mut trainer = CudaTrainer::new(&graph, batch, device, &weights, update)?;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 #[cfg(feature = "cuda")]
-use mlcls_engine::{CudaDevice, CudaInferPlan, CudaTrainPlan, CudaTrainer, CudaUpdate, Op, gpus};
-use mlcls_engine::{Graph, InferPlan, Precision, SumOver, TrainPlan, Weights};
+use mlcls_engine::{CudaDevice, CudaInferPlan, CudaTrainer, CudaUpdate, Op, gpus};
+use mlcls_engine::{Graph, InferPlan, Precision, Weights};
 
 use crate::config::{Config, DeviceName, NOT_ON_PROCESSORS, PrecisionName};
 use crate::error::{Error, Result};
@@ -167,65 +167,6 @@ impl Config {
     }
 }
 
-/// A training plan for the whole of a network.
-#[derive(Debug)]
-pub(crate) enum Training {
-    Cpu(TrainPlan),
-    #[cfg(feature = "cuda")]
-    Cuda(CudaTrainPlan),
-}
-
-impl Training {
-    /// Compiles a network for batches of up to `batch` images.
-    pub fn new(graph: &Graph, batch: usize, device: Device) -> Result<Self> {
-        match device {
-            Device::Cpu => Ok(Self::Cpu(TrainPlan::new(graph, batch)?)),
-            #[cfg(feature = "cuda")]
-            Device::Cuda { ordinal, precision } => {
-                device.takes(graph)?;
-                Ok(Self::Cuda(CudaTrainPlan::new(graph, batch, CudaDevice { ordinal, precision })?))
-            }
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda { .. } => Err(device.not_built()),
-        }
-    }
-
-    /// See [`TrainPlan::forward`]; with a sum [`Synced::forward`](mlcls_engine::Synced::forward), on processors.
-    pub fn forward(
-        &mut self,
-        params: &[f32],
-        buffers: &mut [f32],
-        pixels: &[u8],
-        n: usize,
-        seed: u64,
-        sum: Option<SumOver>,
-    ) -> Result<&[f32]> {
-        Ok(match (self, sum) {
-            (Self::Cpu(plan), Some(sum)) => plan.synced(sum).forward(params, buffers, pixels, n, seed)?,
-            (Self::Cpu(plan), None) => plan.forward(params, buffers, pixels, n, seed)?,
-            #[cfg(feature = "cuda")]
-            (Self::Cuda(plan), _) => plan.forward(params, buffers, pixels, n, seed)?,
-        })
-    }
-
-    /// See [`TrainPlan::backward`].
-    pub fn backward(
-        &mut self,
-        params: &[f32],
-        dlogits: &[f32],
-        grads: &mut [f32],
-        sum: Option<SumOver>,
-    ) -> Result<()> {
-        match (self, sum) {
-            (Self::Cpu(plan), Some(sum)) => plan.synced(sum).backward(params, dlogits, grads)?,
-            (Self::Cpu(plan), None) => plan.backward(params, dlogits, grads)?,
-            #[cfg(feature = "cuda")]
-            (Self::Cuda(plan), _) => plan.backward(dlogits, grads)?,
-        }
-        Ok(())
-    }
-}
-
 /// An inference plan.
 #[derive(Debug)]
 pub(crate) enum Inference {
@@ -262,6 +203,7 @@ impl Inference {
 
 #[cfg(all(test, feature = "cuda"))]
 mod tests {
+    use mlcls_engine::CudaRule;
     use mlcls_models::{ModelOptions, build};
 
     use super::*;
@@ -272,8 +214,16 @@ mod tests {
         let graph = build("dinov2_small", &options).unwrap().graph;
         let device = Device::Cuda { ordinal: 0, precision: Precision::Bf16 };
         let weights = Weights::init(&graph, 0);
+        let update = CudaUpdate {
+            rule: CudaRule::Sgd { momentum: 0.9, nesterov: false },
+            decay: vec![],
+            sam_rho: None,
+            clip_norm: None,
+            average: false,
+            frozen: None,
+        };
         let refused = [
-            Training::new(&graph, 2, device).unwrap_err(),
+            device.trainer(&graph, 2, &weights, update).unwrap_err(),
             Inference::new(&graph, &weights, 2, device).unwrap_err(),
         ];
         for error in refused.map(|error| error.to_string()) {

@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::dataset::open_dataset;
 use crate::error::Result;
 use crate::event::EventSink;
-use crate::gradient::{Gradient, Pass};
+use crate::gradient::{Found, Pass};
+use crate::learner::Learner;
 use crate::setup::{Memory, Setup, build_model};
-use crate::state::LossSum;
 use crate::world::{Placement, World};
 
 /// What one step costs, and so the run.
@@ -29,7 +29,7 @@ pub struct DryRun {
     pub memory: Memory,
     /// Seconds to read, decode and augment the batch, with nothing else going on.
     pub data_seconds: f64,
-    /// Seconds of one step: its forward and backward passes, two with SAM.
+    /// Seconds of one step: its forward and backward passes, two with SAM, and the optimizer.
     pub step_seconds: f64,
     /// Seconds of one epoch at that pace, without validation; data are prepared meanwhile.
     pub epoch_seconds: f64,
@@ -50,23 +50,22 @@ pub fn dry_run(config: &Config, sink: &mut dyn EventSink) -> Result<DryRun> {
     measure(&setup, weights)
 }
 
-pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Result<DryRun> {
+pub(crate) fn measure(setup: &Setup, weights: mlcls_engine::Weights) -> Result<DryRun> {
     let config = &setup.config;
     let start = Instant::now();
     let batch: Vec<Batch> = setup.train.epoch(0, 0).take(1).map(|b| Ok(b?)).collect::<Result<_>>()?;
     let data_seconds = start.elapsed().as_secs_f64();
 
-    let (mut gradient, mut world) = (Gradient::new(setup)?, World::alone());
-    let passes = if config.optim.sam_rho > 0.0 { 2.0 } else { 1.0 };
-    let mut step_of = |gradient: &mut Gradient, epoch| -> Result<(LossSum, f64)> {
+    let (mut learner, mut world) = (Learner::new(setup, weights)?, World::alone());
+    let mut step_of = |epoch| -> Result<(Found, f64)> {
         let pass = Pass { epoch, step: 1, steps: 0, number: 0 };
-        let loss = gradient.compute(&mut weights, &batch, pass, &mut world)?; // the first touches fresh memory, so it is not timed
+        let mut step = || learner.step((&batch, None), 0.0, pass, &mut world);
+        let found = step()?; // the first touches fresh memory, so it is not timed
         let start = Instant::now();
-        gradient.compute(&mut weights, &batch, pass, &mut world)?;
-        Ok((loss, passes * start.elapsed().as_secs_f64()))
+        step()?;
+        Ok((found, start.elapsed().as_secs_f64()))
     };
-    let (loss, step_seconds) = step_of(&mut gradient, 1)?;
-    let gradient_norm = crate::optim::global_norm(&gradient.values);
+    let (Found { loss, norm: gradient_norm }, step_seconds) = step_of(1)?;
     let batches = setup.train.batches_per_epoch() as f64;
     let epoch_seconds = step_seconds * batches;
     let epochs = config.train.epochs;
@@ -74,7 +73,7 @@ pub(crate) fn measure(setup: &Setup, mut weights: mlcls_engine::Weights) -> Resu
     let mut run_seconds = epoch_seconds * alike as f64;
     if alike < epochs {
         // Everything trains from here on.
-        run_seconds += step_of(&mut gradient, alike + 1)?.1 * batches * (epochs - alike) as f64;
+        run_seconds += step_of(alike + 1)?.1 * batches * (epochs - alike) as f64;
     }
     Ok(DryRun {
         device: setup.device.to_string(),

@@ -1,10 +1,9 @@
-//! The gradient of the loss over one or several batches.
+//! The gradient of the loss over one or several batches, on a processor.
 
 use mlcls_data::Batch;
 use mlcls_engine::{InferPlan, SumOver, TrainPlan, Weights};
 use mlcls_loss::LossValue;
 
-use crate::device::Training;
 use crate::error::{Error, Result};
 use crate::optim::global_norm;
 use crate::setup::{Frozen, Setup};
@@ -14,8 +13,8 @@ use crate::world::World;
 /// What runs in a step.
 enum Plan {
     /// Everything trains.
-    Whole(Box<Training>),
-    /// A part keeps its weights; on processors only.
+    Whole(Box<TrainPlan>),
+    /// A part keeps its weights.
     Behind(Box<Behind>),
 }
 
@@ -25,6 +24,14 @@ struct Behind {
     /// What the front made of each batch of the step: SAM's second pass needs it again.
     values: Vec<Vec<f32>>,
     tail: TrainPlan,
+}
+
+/// What a step found where it started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub loss: LossSum,
+    /// The norm of the gradient.
+    pub norm: f64,
 }
 
 /// The training plan and the vectors around it.
@@ -65,7 +72,12 @@ impl Plan {
     ) -> Result<&[f32]> {
         let n = batch.len();
         let Behind { front, values, tail } = match self {
-            Self::Whole(plan) => return plan.forward(params, buffers, &batch.pixels, n, seed, sum),
+            Self::Whole(plan) => {
+                return Ok(match sum {
+                    Some(sum) => plan.synced(sum).forward(params, buffers, &batch.pixels, n, seed)?,
+                    None => plan.forward(params, buffers, &batch.pixels, n, seed)?,
+                });
+            }
             Self::Behind(behind) => &mut **behind,
         };
         if !again {
@@ -90,13 +102,15 @@ impl Plan {
         grads: &mut [f32],
         sum: Option<SumOver>,
     ) -> Result<()> {
-        match (self, sum) {
-            (Self::Whole(plan), sum) => plan.backward(params, dlogits, grads, sum),
-            (Self::Behind(behind), Some(sum)) => {
-                Ok(behind.tail.synced(sum).backward(params, dlogits, grads)?)
-            }
-            (Self::Behind(behind), None) => Ok(behind.tail.backward(params, dlogits, grads)?),
+        let plan = match self {
+            Self::Whole(plan) => plan,
+            Self::Behind(behind) => &mut behind.tail,
+        };
+        match sum {
+            Some(sum) => plan.synced(sum).backward(params, dlogits, grads)?,
+            None => plan.backward(params, dlogits, grads)?,
         }
+        Ok(())
     }
 }
 
@@ -121,7 +135,7 @@ impl<'a> Gradient<'a> {
         batches: &[Batch],
         pass: Pass,
         world: &mut World,
-    ) -> Result<LossSum> {
+    ) -> Result<Found> {
         let setup = self.setup;
         self.prepare(weights, pass.epoch)?;
         let Some(plan) = &mut self.plan else { unreachable!("it was just prepared") };
@@ -142,13 +156,14 @@ impl<'a> Gradient<'a> {
                 self.values.iter_mut().zip(&self.one_batch).for_each(|(sum, g)| *sum += g);
             }
         }
-        let sum = sum.over(world)?;
+        let loss = sum.over(world)?;
         world.sum_f32(&mut self.values)?;
-        if !global_norm(&self.values).is_finite() {
+        let norm = global_norm(&self.values);
+        if !norm.is_finite() {
             let all = batches.iter().flat_map(|batch| batch.indices.iter().copied());
             return Err(not_finite(setup, "the gradient", pass, false, all));
         }
-        Ok(sum)
+        Ok(Found { loss, norm })
     }
 
     /// Makes the plan of an epoch (from 1), where there is none or it is another one.
@@ -160,7 +175,7 @@ impl<'a> Gradient<'a> {
         }
         self.plan = None; // Its memory is free for the next.
         self.plan = Some(match frozen {
-            None => Plan::Whole(Box::new(Training::new(graph, batch, self.setup.device)?)),
+            None => Plan::Whole(Box::new(TrainPlan::new(graph, batch)?)),
             Some(Frozen { node, .. }) => Plan::Behind(Box::new(Behind {
                 front: InferPlan::up_to(graph, weights, batch, node)?,
                 values: vec![],

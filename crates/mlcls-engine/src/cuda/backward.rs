@@ -17,9 +17,9 @@ const SLICE: usize = 32;
 /// Fewer pixels than this are not worth a share of their own.
 const LEAST_PIXELS: usize = 256;
 
-/// All stages, in reverse.
+/// All stages that learn, in reverse.
 pub fn backward(tape: &mut Tape) {
-    for (index, stage) in tape.program.stages.iter().enumerate().rev() {
+    for (index, stage) in tape.program.stages.iter().enumerate().skip(tape.frozen).rev() {
         tape.stage = Some(index);
         match stage {
             Stage::Conv(s) => conv(tape, s, index),
@@ -68,7 +68,8 @@ enum Finish {
 
 fn finishes(tape: &Tape, stage: usize, view: &View) -> Finish {
     let value = &tape.program.values[view.value];
-    match (value.consumers.first() == Some(&stage) && value.norm.is_some(), value.gate) {
+    let last = value.consumers.first() == Some(&stage) && value.norm.is_some() && tape.learns(view.value);
+    match (last, value.gate) {
         (false, _) => Finish::No,
         (true, None) => Finish::Yes,
         (true, Some(_)) => Finish::Gated,

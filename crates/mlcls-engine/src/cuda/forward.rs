@@ -13,7 +13,7 @@ const BLOCKS: usize = 264;
 /// Channels of a block that has them side by side.
 pub const LANES: usize = 32;
 
-/// Brings every weight into the form that its kernels read; for inference, the running statistics too.
+/// Brings every weight into the form that its kernels read, and so the running statistics of batch-norms that do not learn.
 pub fn prepare(tape: &mut Tape) {
     for (index, stage) in tape.program.stages.iter().enumerate() {
         let (Stage::Conv(conv), StagePlace::Packed { forward, backward }) =
@@ -32,11 +32,10 @@ pub fn prepare(tape: &mut Tape) {
         };
         tape.launch_over("conv_pack", conv.weight.len(), &args);
     }
-    if tape.mode == Mode::Infer {
-        for id in 0..tape.program.norms.len() {
-            if let Some((c, args)) = norm_args(tape, id, 0, 0) {
-                tape.launch_over("norm_running", c, &args);
-            }
+    for value in 0..tape.program.values.len() {
+        let id = tape.program.values[value].norm.filter(|_| !tape.learns(value));
+        if let Some((c, args)) = id.and_then(|id| norm_args(tape, id, 0, 0)) {
+            tape.launch_over("norm_running", c, &args);
         }
     }
 }
@@ -45,6 +44,7 @@ pub fn prepare(tape: &mut Tape) {
 pub fn forward(tape: &mut Tape) {
     for (index, stage) in tape.program.stages.iter().enumerate() {
         tape.stage = Some(index);
+        let learns = tape.mode == Mode::Train && index >= tape.frozen;
         match stage {
             Stage::Conv(s) => conv(tape, s, index),
             Stage::Depthwise(s) => depthwise(tape, s),
@@ -53,7 +53,7 @@ pub fn forward(tape: &mut Tape) {
                 let args = args::Join {
                     a: tape.view(&s.branch),
                     b: tape.view(&s.shortcut),
-                    p: if tape.mode == Mode::Train { s.drop_path } else { 0.0 },
+                    p: if learns { s.drop_path } else { 0.0 },
                     key: s.key,
                     ..join(tape, s.out, s.shape.len())
                 };
@@ -66,7 +66,7 @@ pub fn forward(tape: &mut Tape) {
                 tape.launch_over("prelu_forward", tape.n * s.shape.len(), &args);
             }
             Stage::Dropout(s) => {
-                let p = if tape.mode == Mode::Train { s.p } else { 0.0 };
+                let p = if learns { s.p } else { 0.0 };
                 let args =
                     args::Join { a: tape.view(&s.src), p, key: s.key, ..join(tape, s.out, s.shape.len()) };
                 tape.launch_over("dropout_forward", tape.n * s.shape.len(), &args);
@@ -207,7 +207,7 @@ fn depthwise(tape: &mut Tape, dw: &Depthwise) {
 /// The batch-norm that learns from a value in this pass.
 fn learning_norm(tape: &Tape, value: ValueId) -> Option<NormId> {
     let batch = |id: &NormId| matches!(tape.program.norms[*id], Norm::Batch { .. });
-    tape.program.values[value].norm.filter(batch).filter(|_| tape.mode == Mode::Train)
+    tape.program.values[value].norm.filter(batch).filter(|_| tape.learns(value))
 }
 
 /// Room for the moments of a value's blocks, where a batch-norm wants them; else null.

@@ -67,9 +67,16 @@ pub struct Places {
 }
 
 impl Places {
-    pub fn new(graph: &Graph, program: &Program, mode: Mode, precision: Precision, n: usize) -> Self {
+    /// `frozen` stages do not learn.
+    pub fn new(
+        graph: &Graph,
+        program: &Program,
+        (mode, frozen): (Mode, usize),
+        precision: Precision,
+        n: usize,
+    ) -> Self {
         let element = precision.bytes();
-        let (offsets, shared) = place(&wishes(program, mode, precision, n));
+        let (offsets, shared) = place(&wishes(program, (mode, frozen), precision, n));
         let mut total = element * shared;
         // Every piece starts at 256 bytes, as vectors of any width may.
         let mut take = |bytes: usize| {
@@ -140,21 +147,22 @@ impl Places {
 }
 
 /// Length and life of each value and, behind each, of its gradient, in elements of maps.
-fn wishes(program: &Program, mode: Mode, precision: Precision, n: usize) -> Vec<Wish> {
+fn wishes(program: &Program, (mode, frozen): (Mode, usize), precision: Precision, n: usize) -> Vec<Wish> {
     let stages = program.stages.len();
     let mut wishes = vec![];
     for (id, value) in program.values.iter().enumerate() {
         // The output is single precision whatever the maps are.
         let wide = if id == program.output { 4 / precision.bytes() } else { 1 };
         let len = value.shape.len() * n * wide;
-        let back = 2 * stages - 1 - value.producer;
+        let last = value.consumers.last().copied().unwrap_or(stages);
         match mode {
-            Mode::Train => {
+            // What stages that learn write or read.
+            Mode::Train if value.producer >= frozen || last >= frozen => {
+                let back = 2 * stages - 1 - value.producer.max(frozen);
                 wishes.push(Wish { len, from: value.producer, to: back });
                 wishes.push(Wish { len, from: program.first_gradient(id), to: back });
             }
-            Mode::Infer => {
-                let last = value.consumers.last().copied().unwrap_or(stages);
+            Mode::Train | Mode::Infer => {
                 wishes.push(Wish { len, from: value.producer, to: last });
                 wishes.push(Wish { len: 0, from: stages, to: stages });
             }

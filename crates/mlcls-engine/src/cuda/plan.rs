@@ -8,6 +8,7 @@ use super::device::{Address, Device, Launch, TapeId};
 use super::forward::{forward, prepare};
 use super::places::{Mode, NormVector, Places};
 use super::tape::Tape;
+use crate::cut::Cut;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op};
 use crate::precision::Precision;
@@ -20,6 +21,8 @@ pub struct Plan {
     program: Program,
     places: Places,
     mode: Mode,
+    /// Stages that do not learn.
+    frozen: usize,
     precision: Precision,
     pub device: Box<dyn Device>,
     max: usize,
@@ -73,6 +76,28 @@ impl Plan {
         mode: Mode,
         precision: Precision,
         max: usize,
+        device: Box<dyn Device>,
+    ) -> Result<Self> {
+        Self::frozen(graph, (program, 0), mode, precision, max, device)
+    }
+
+    /// A training plan of which all that comes before a cut does not learn.
+    pub fn behind(
+        graph: &Graph,
+        cut: Cut,
+        precision: Precision,
+        max: usize,
+        device: Box<dyn Device>,
+    ) -> Result<Self> {
+        Self::frozen(graph, (cut.program, cut.first), Mode::Train, precision, max, device)
+    }
+
+    fn frozen(
+        graph: &Graph,
+        (program, frozen): (Program, usize),
+        mode: Mode,
+        precision: Precision,
+        max: usize,
         mut device: Box<dyn Device>,
     ) -> Result<Self> {
         if max == 0 {
@@ -86,13 +111,14 @@ impl Plan {
         if max > most {
             return Err(Error::Batch { max: most, found: max });
         }
-        let places = Places::new(graph, &program, mode, precision, max);
+        let places = Places::new(graph, &program, (mode, frozen), precision, max);
         let stages = profile::stages(graph, &program, precision.bytes());
         let base = device.alloc(places.total)?;
         let mut plan = Self {
             program,
             places,
             mode,
+            frozen,
             precision,
             device,
             max,
@@ -184,6 +210,7 @@ impl Plan {
             mode: self.mode,
             precision: self.precision,
             n,
+            frozen: self.frozen,
             stage: None,
             base: self.base,
             scratch: self.scratch.0,

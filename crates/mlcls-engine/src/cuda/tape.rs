@@ -16,6 +16,8 @@ pub struct Tape<'a> {
     pub mode: Mode,
     pub precision: Precision,
     pub n: usize,
+    /// Stages that do not learn: they run as in inference, and nothing goes back through them.
+    pub frozen: usize,
     /// The stage that is being written down.
     pub stage: Option<usize>,
     /// Where the plan's memory starts.
@@ -41,6 +43,11 @@ impl Tape<'_> {
     /// Adds a launch with one thread for each of `len` elements.
     pub fn launch_over(&mut self, kernel: &'static str, len: usize, args: &impl Args) {
         self.launch(kernel, [len.div_ceil(THREADS as usize), 1, 1], THREADS, args);
+    }
+
+    /// Whether a value is of the part that learns.
+    pub fn learns(&self, id: ValueId) -> bool {
+        self.mode == Mode::Train && self.program.values[id].producer >= self.frozen
     }
 
     /// A batch-norm of `c` channels: one kernel, or, over several devices, one before the sum and one behind it.

@@ -7,8 +7,9 @@ use super::places::Mode;
 use super::plan::{Plan, bytes, bytes_mut};
 use super::tape::THREADS;
 use super::train::loss_scale;
+use crate::cut::Cut;
 use crate::error::{Error, Result, check};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::precision::Precision;
 use crate::program::Program;
 use crate::weights::Weights;
@@ -48,6 +49,8 @@ pub struct CudaUpdate {
     pub clip_norm: Option<f64>,
     /// Whether an average of the weights is kept.
     pub average: bool,
+    /// All up to this node stays as it is, and runs as in inference.
+    pub frozen: Option<NodeId>,
 }
 
 /// What changes from step to step.
@@ -124,7 +127,8 @@ impl CudaTrainer {
     /// the optimizer remembers nothing.
     ///
     /// # Errors
-    /// As [`TrainPlan::new`](crate::TrainPlan::new); or there is no such GPU, or no room on it.
+    /// As [`TrainPlan::new`](crate::TrainPlan::new); or the network cannot be cut where it is to be frozen, or there is no such GPU, or
+    /// no room on it.
     pub fn new(
         graph: &Graph,
         batch: usize,
@@ -145,7 +149,13 @@ impl CudaTrainer {
     ) -> Result<Self> {
         let (len, buffer_len) = (graph.param_len(), graph.buffer_len());
         check("weight decay", len, update.decay.len())?;
-        let mut plan = Plan::new(graph, Program::lower(graph)?, Mode::Train, precision, batch, device)?;
+        let mut plan = match update.frozen {
+            None => Plan::new(graph, Program::lower(graph)?, Mode::Train, precision, batch, device)?,
+            Some(node) => Plan::behind(graph, Cut::behind(graph, node)?, precision, batch, device)?,
+        };
+        let frozen = update.frozen.map_or(0, |node| graph.param_len_up_to(node));
+        let [_, gradient, _] = plan.vectors();
+        plan.device.upload(gradient, bytes(&vec![0.0; frozen]))?; // which no pass writes
         let scale = loss_scale(precision);
         let vectors = Vectors::new(
             plan.device.as_mut(),
@@ -154,7 +164,7 @@ impl CudaTrainer {
             batch * graph.input_shape().len(),
         )?;
         plan.device.upload(vectors.decay, bytes(&update.decay))?;
-        let tapes = Tapes::new(&mut plan, &vectors, &update, scale, [len, buffer_len])?;
+        let tapes = Tapes::new(&mut plan, &vectors, &update, scale, [len, buffer_len, frozen])?;
         let mut trainer = Self {
             plan,
             update,
@@ -428,7 +438,7 @@ impl Tapes {
         vectors: &Vectors,
         update: &CudaUpdate,
         scale: f32,
-        [len, buffer_len]: [usize; 2],
+        [len, buffer_len, frozen]: [usize; 3],
     ) -> Result<Self> {
         let [w, g, buffers] = plan.vectors();
         let (kernel, momentum, nesterov, betas, eps) = match update.rule {
@@ -455,7 +465,7 @@ impl Tapes {
             clip: update.clip_norm.unwrap_or(0.0) as f32,
             unscale: 1.0 / scale,
             len: int(len),
-            from: 0,
+            from: int(frozen),
             nesterov: i32::from(nesterov),
             pad: 0,
         };

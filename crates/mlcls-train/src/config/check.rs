@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::device::{DeviceName, NOT_ON_PROCESSORS};
 use super::error::ConfigError;
-use super::freeze::Freeze;
 use super::raw::{Auto, RawConfig};
 use super::yaml;
 
@@ -98,17 +97,9 @@ impl RawConfig {
 
         whole("train.epochs", self.train.epochs)?;
         whole("train.batch_size", self.train.batch_size)?;
-        match self.train.device {
-            DeviceName::Cpu => {
-                let precision = self.train.precision;
-                require(precision.fits_processors(), "train.precision", precision, NOT_ON_PROCESSORS)?;
-            }
-            DeviceName::Cuda(_) => {
-                let freeze = self.train.freeze;
-                let problem =
-                    "GPUs cannot keep a part of the network frozen yet; expected `none`, or train.device=cpu";
-                require(freeze == Freeze::None, "train.freeze", freeze, problem)?;
-            }
+        if self.train.device == DeviceName::Cpu {
+            let precision = self.train.precision;
+            require(precision.fits_processors(), "train.precision", precision, NOT_ON_PROCESSORS)?;
         }
         if let Some(epochs) = self.train.freeze_epochs {
             need(epochs >= 1, "train.freeze_epochs", epochs, "`null` or a whole number from 1")?;

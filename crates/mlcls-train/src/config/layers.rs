@@ -377,13 +377,6 @@ mod tests {
                 "--set: `train.precision` is bf16: processors compute in fp32; expected `auto` or `fp32`, or device cuda",
             ),
             (
-                Layers::new()
-                    .set("train.freeze=backbone")
-                    .map(|l| l.flag("--device", "train.device", "cuda")),
-                "--set: `train.freeze` is backbone: GPUs cannot keep a part of the network frozen yet; expected `none`, or \
-                 train.device=cpu",
-            ),
-            (
                 Layers::new().set("optim.betas=[0.9, 2]"),
                 "--set: `optim.betas[1]` is 2: expected a number from 0 to below 1",
             ),

@@ -1,11 +1,11 @@
 //! Steps on a GPU: images and the logits' gradients go there, logits and norms come back; the loss, which is small, stays here.
 
 use mlcls_data::Batch;
-use mlcls_engine::{CudaStep, CudaTrainer, CudaUpdate, Weights};
+use mlcls_engine::{CudaStep, CudaTrainer, CudaUpdate, NodeId, Weights};
 
 use crate::ema::Ema;
 use crate::error::Result;
-use crate::gradient::{Pass, loss_of, not_finite, seed_of};
+use crate::gradient::{Found, Pass, loss_of, not_finite, seed_of};
 use crate::optim::Optimizer;
 use crate::setup::Setup;
 use crate::state::LossSum;
@@ -14,6 +14,8 @@ use crate::world::World;
 /// The weights on a GPU, once there was a step.
 #[derive(Default)]
 pub(super) struct Gpu {
+    /// What is frozen there.
+    frozen: Option<NodeId>,
     trainer: Option<Box<CudaTrainer>>,
     dlogits: Vec<f32>,
     /// Whether the GPU has taken steps that the copies here have not seen.
@@ -21,17 +23,25 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    /// Brings everything to the GPU, if it is not there yet, and joins it to those of the other processes.
+    /// Brings everything to the GPU for an epoch (from 1), if it is not there yet, and joins it to those of the other processes.
     pub fn start(
         &mut self,
         setup: &Setup,
         world: &mut World,
-        weights: &Weights,
-        optimizer: &Optimizer,
-        ema: Option<&Ema>,
+        epoch: usize,
+        weights: &mut Weights,
+        optimizer: &mut Optimizer,
+        mut ema: Option<&mut Ema>,
     ) -> Result<()> {
+        let frozen = setup.frozen_in(epoch).map(|frozen| frozen.node);
+        if self.trainer.is_some() && self.frozen != frozen {
+            // Everything trains from here on, by other passes.
+            self.fetch(weights, optimizer, ema.as_deref_mut())?;
+            self.trainer = None;
+        }
         if self.trainer.is_none() {
-            let mut trainer = setup.cuda_trainer(weights, optimizer)?;
+            self.frozen = frozen;
+            let mut trainer = setup.cuda_trainer(weights, optimizer, frozen)?;
             if let Some(ema) = ema {
                 trainer.put_average(ema.weights())?;
             }
@@ -61,8 +71,8 @@ impl Gpu {
         pass: Pass,
         optimizer: &mut Optimizer,
         ema: Option<&mut Ema>,
-    ) -> Result<LossSum> {
-        let Self { trainer: Some(trainer), dlogits, ahead } = self else {
+    ) -> Result<Found> {
+        let Self { trainer: Some(trainer), dlogits, ahead, .. } = self else {
             unreachable!("`start` comes before")
         };
         *ahead = true;
@@ -73,8 +83,11 @@ impl Gpu {
         };
         // Who has failed is missed here, before the GPUs wait for each other.
         let loss = gradient(trainer, dlogits, setup, world, batches, pass)?.over(world)?;
+        let mut norm_there = None;
         if setup.config.optim.sam_rho > 0.0 {
-            finite(trainer.perturb()?, pass)?;
+            let norm = trainer.perturb()?;
+            finite(norm, pass)?;
+            norm_there = Some(norm);
             gradient(trainer, dlogits, setup, world, batches, Pass { number: 1, ..pass })?.over(world)?;
         }
         if let Some(next) = next {
@@ -82,8 +95,9 @@ impl Gpu {
         }
         let number = optimizer.count_step();
         let average_decay = ema.map_or(0.0, Ema::count_update);
-        finite(trainer.step(CudaStep { lr, number, average_decay })?, pass)?;
-        Ok(loss)
+        let norm = trainer.step(CudaStep { lr, number, average_decay })?;
+        finite(norm, pass)?;
+        Ok(Found { loss, norm: norm_there.unwrap_or(norm) })
     }
 
     /// Copies everything from the GPU, if it has changed there.
@@ -137,8 +151,13 @@ fn gradient(
 }
 
 impl Setup {
-    /// A trainer on the run's GPU.
-    pub fn cuda_trainer(&self, weights: &Weights, optimizer: &Optimizer) -> Result<CudaTrainer> {
+    /// A trainer on the run's GPU, of which all up to a node stays as it is.
+    pub fn cuda_trainer(
+        &self,
+        weights: &Weights,
+        optimizer: &Optimizer,
+        frozen: Option<NodeId>,
+    ) -> Result<CudaTrainer> {
         let optim = &self.config.optim;
         let update = CudaUpdate {
             rule: optimizer.cuda_rule(),
@@ -146,6 +165,7 @@ impl Setup {
             sam_rho: (optim.sam_rho > 0.0).then_some(optim.sam_rho),
             clip_norm: optim.clip_norm,
             average: self.ema.is_some(),
+            frozen,
         };
         self.device.trainer(&self.model.graph, self.train.largest_batch(), weights, update)
     }

@@ -9,10 +9,9 @@ use mlcls_engine::Weights;
 use crate::device::Device;
 use crate::ema::{Ema, WeightsKind};
 use crate::error::Result;
-use crate::gradient::{Gradient, Pass};
+use crate::gradient::{Found, Gradient, Pass};
 use crate::optim::{Optimizer, Sam, clip_norm};
 use crate::setup::Setup;
-use crate::state::LossSum;
 use crate::world::World;
 
 /// Weights, their average and the optimizer.
@@ -71,13 +70,13 @@ impl<'a> Learner<'a> {
         lr: f64,
         pass: Pass,
         world: &mut World,
-    ) -> Result<LossSum> {
+    ) -> Result<Found> {
         let Self { weights, optimizer, ema, setup, steps } = self;
         #[cfg(not(feature = "cuda"))]
         let _ = next; // a processor has it in its memory
         match steps {
             Steps::Cpu { gradient, sam } => {
-                let loss = gradient.compute(weights, batches, pass, world)?;
+                let found = gradient.compute(weights, batches, pass, world)?;
                 if let Some(sam) = sam {
                     sam.perturb(&mut weights.params, &gradient.values);
                     gradient.compute(weights, batches, Pass { number: 1, ..pass }, world)?;
@@ -92,11 +91,11 @@ impl<'a> Learner<'a> {
                 if let Some(ema) = ema {
                     ema.update(weights);
                 }
-                Ok(loss)
+                Ok(found)
             }
             #[cfg(feature = "cuda")]
             Steps::Gpu(gpu) => {
-                gpu.start(setup, world, weights, optimizer, ema.as_ref())?;
+                gpu.start(setup, world, pass.epoch, weights, optimizer, ema.as_mut())?;
                 gpu.step(setup, world, (batches, next), lr, pass, optimizer, ema.as_mut())
             }
         }

@@ -98,7 +98,9 @@ impl Setup {
         let [batch, eval_batch] = [&self.train, &self.val].map(Loader::largest_batch);
         let made = || {
             let weights = Weights::init(graph, 0);
-            let _trainer = self.cuda_trainer(&weights, &self.optimizer())?;
+            // What is frozen to the end, or else everything, as it comes to that.
+            let frozen = self.frozen_in(self.config.train.epochs).map(|frozen| frozen.node);
+            let _trainer = self.cuda_trainer(&weights, &self.optimizer(), frozen)?;
             Inference::new(graph, &weights, eval_batch, device).map(drop)
         };
         made().map_err(|error| match error {

@@ -10,7 +10,8 @@ use crate::state::SavedState;
 use crate::testing;
 
 /// Settings that between them use every kind of state.
-const RECIPES: [&[&str]; 2] = [
+const RECIPES: [&[&str]; 3] = [
+    &["train.epochs=2", "train.freeze=backbone", "train.freeze_epochs=1"],
     &["train.epochs=2", "train.save_every=3"],
     &[
         "train.epochs=2",
@@ -91,37 +92,34 @@ fn an_interrupted_run_is_the_undisturbed_run() {
 #[test]
 fn processes_with_a_gpu_each_go_where_those_with_processors_go() {
     for synced in ["train.sync_batch_norm=false", "train.sync_batch_norm=true"] {
-        processes_go_where_processors_go(&["train.epochs=2", "train.save_every=3", synced]);
-    }
-}
+        let changes = &["train.epochs=2", "train.save_every=3", synced];
+        let Some(case) = emulated(changes, Precision::Fp32) else { return };
+        let plain = Case::new(changes);
+        start_all(2, &case, "run");
+        start_all(2, &plain, "run");
+        let [got, want] = [&case, &plain].map(|case| {
+            let path = case.path("run/checkpoints/last.safetensors");
+            let weights = WeightFile::open(&path).unwrap().weights(&testing::model().graph).unwrap();
+            [weights.params, weights.buffers].concat()
+        });
+        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        assert!(d < 1e-3, "{d:e}");
 
-fn processes_go_where_processors_go(changes: &[&str]) {
-    let Some(case) = emulated(changes, Precision::Fp32) else { return };
-    let plain = Case::new(changes);
-    start_all(2, &case, "run");
-    start_all(2, &plain, "run");
-    let [got, want] = [&case, &plain].map(|case| {
-        let path = case.path("run/checkpoints/last.safetensors");
-        let weights = WeightFile::open(&path).unwrap().weights(&testing::model().graph).unwrap();
-        [weights.params, weights.buffers].concat()
-    });
-    let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
-    assert!(d < 1e-3, "{d:e}");
-
-    let stop = StopFlag::default();
-    let asked = stop.clone();
-    let mut sink = at(|_, event| {
-        if matches!(event, Event::Step(_)) {
-            asked.request();
+        let stop = StopFlag::default();
+        let asked = stop.clone();
+        let mut sink = at(|_, event| {
+            if matches!(event, Event::Step(_)) {
+                asked.request();
+            }
+        });
+        for summary in start_until(2, &case, "cut", (&mut sink, &stop)) {
+            assert_eq!(summary.unwrap().outcome, Outcome::Interrupted);
         }
-    });
-    for summary in start_until(2, &case, "cut", (&mut sink, &stop)) {
-        assert_eq!(summary.unwrap().outcome, Outcome::Interrupted);
+        resume_all(2, &case, "cut");
+        let [mut whole, mut cut] = ["run", "cut"].map(|run| outcome_of(&case.path(run)));
+        whole.remove("state");
+        cut.remove("state");
+        assert!(whole == cut);
     }
-    resume_all(2, &case, "cut");
-    let [mut whole, mut cut] = ["run", "cut"].map(|run| outcome_of(&case.path(run)));
-    whole.remove("state");
-    cut.remove("state");
-    assert!(whole == cut);
 }

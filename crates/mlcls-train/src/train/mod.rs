@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
             steps: self.progress.steps,
             number: 0,
         };
-        let loss = self.learner.step((batches, next), lr, pass, &mut self.world)?;
+        let loss = self.learner.step((batches, next), lr, pass, &mut self.world)?.loss;
         self.progress.steps += 1;
         self.progress.batches_done += batches.len();
         self.progress.loss.merge(loss);

@@ -4,7 +4,8 @@ use super::{broad_of, device, distance};
 use crate::cuda::CudaDevice;
 use crate::cuda::trainer::{CudaRule, CudaStep, CudaTrainer, CudaUpdate};
 use crate::error::Error;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
+use crate::infer::InferPlan;
 use crate::precision::Precision;
 use crate::reference::{random_pixels, random_weights};
 use crate::train::TrainPlan;
@@ -156,7 +157,7 @@ fn beside_the_processor(update: CudaUpdate, batches: usize, steps: u64, lr: f64,
 }
 
 fn update(rule: CudaRule) -> CudaUpdate {
-    CudaUpdate { rule, decay: vec![], sam_rho: None, clip_norm: None, average: true }
+    CudaUpdate { rule, decay: vec![], sam_rho: None, clip_norm: None, average: true, frozen: None }
 }
 
 #[test]
@@ -340,4 +341,51 @@ fn synchronised_trainers_go_where_one_goes_with_the_whole_batch() {
         let d = distance(got, want);
         assert!(d < 1e-5, "{what}: {d:e}");
     }
+}
+
+/// Wherever a network can be cut, the part before stays in every bit and the part behind goes where the processor's goes.
+#[test]
+fn frozen_parts_stay_and_the_rest_goes_where_the_processor_goes() {
+    let graph = broad_of(9);
+    let start = random_weights(&graph, 3);
+    let pixels = random_pixels(&graph, BATCH, 40);
+    let mut cuts = 0;
+    for node in (0..graph.nodes().len()).map(NodeId) {
+        let Ok(mut tail) = TrainPlan::behind(&graph, BATCH, node) else { continue };
+        let update = CudaUpdate {
+            decay: vec![1e-3; start.params.len()],
+            frozen: Some(node),
+            ..update(CudaRule::Sgd { momentum: 0.9, nesterov: false })
+        };
+        let Some(device) = device(Precision::Fp32, false) else { return };
+        let trainer = CudaTrainer::on(&graph, BATCH, Precision::Fp32, device, &start, update).unwrap();
+        let got = trained(trainer, false, &[pixels.clone()], 3, &start);
+
+        cuts += 1;
+        let frozen = graph.param_len_up_to(node);
+        let values =
+            InferPlan::up_to(&graph, &start, BATCH, node).unwrap().run(&pixels, BATCH).unwrap().to_vec();
+        let mut want = start.clone();
+        let mut velocity = vec![0.0; start.params.len()];
+        let mut grads = velocity.clone();
+        for number in 1..=3 {
+            let logits =
+                tail.forward_behind(&want.params, &mut want.buffers, &values, BATCH, number).unwrap();
+            let dlogits = dlogits(logits);
+            tail.backward(&want.params, &dlogits, &mut grads).unwrap();
+            for i in frozen..grads.len() {
+                velocity[i] = 0.9 * velocity[i] + grads[i] + 1e-3 * want.params[i];
+                want.params[i] -= 1e-3 * velocity[i];
+            }
+        }
+        assert!(got.params[..frozen] == start.params[..frozen], "{node:?}: the frozen part moved");
+        let moved = |to: &Weights| -> Vec<f32> {
+            to.params[frozen..].iter().zip(&start.params[frozen..]).map(|(a, b)| a - b).collect()
+        };
+        let d = distance(&moved(&got), &moved(&want));
+        assert!(d < 1e-3, "{node:?}: moves of weights {d:e}");
+        let d = distance(&got.buffers, &want.buffers);
+        assert!(d < 1e-5, "{node:?}: statistics {d:e}");
+    }
+    assert!(cuts >= 4, "only {cuts} places to cut");
 }
