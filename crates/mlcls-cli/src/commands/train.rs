@@ -49,6 +49,7 @@ pub struct Args {
 /// The command.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let placement = Placement::from_env()?.unwrap_or(Placement::alone());
+    share_cores(&placement);
     let stop = stop_on_ctrl_c(&placement)?;
     let mut sink = progress::sink(args.json);
     let summary = match (&args.resume, &args.data) {
@@ -90,6 +91,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Outcome::Interrupted => ExitCode::from(INTERRUPTED),
         Outcome::Completed | Outcome::StoppedEarly => ExitCode::SUCCESS,
     })
+}
+
+/// Gives each of several processes on a host as many threads as it has cores for; `RAYON_NUM_THREADS` says otherwise.
+fn share_cores(placement: &Placement) {
+    if placement.local_size() > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = (cores / placement.local_size()).max(1);
+        // Nothing has run in the pool yet, and with more threads it would only be slower.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
 }
 
 fn print_dry_run(dry: &DryRun, json: bool) -> Result<()> {

@@ -173,7 +173,7 @@ impl Setup {
             warnings,
         };
         if let Some(available) = available_memory() {
-            setup.check_memory(available)?;
+            setup.check_memory(available / placement.local_size() as u64)?;
         }
         #[cfg(feature = "cuda")]
         setup.check_gpu()?;

@@ -39,6 +39,7 @@ pub struct Placement {
     pub(super) rank: usize,
     pub(super) size: usize,
     pub(super) local_rank: usize,
+    pub(super) local_size: usize,
     /// None for the only one of its kind.
     pub(super) address: Option<Address>,
 }
@@ -46,7 +47,7 @@ pub struct Placement {
 impl Placement {
     /// The only process of its kind.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_rank: 0, address: None }
+        Self { rank: 0, size: 1, local_rank: 0, local_size: 1, address: None }
     }
 
     /// What the environment says; `None` if no launcher has started this process.
@@ -59,7 +60,7 @@ impl Placement {
 
     /// What the variables say that a function looks up. They are those of
     ///
-    /// * torchrun: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. Where torchrun itself listens on that
+    /// * torchrun: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR`, `MASTER_PORT`, and `LOCAL_WORLD_SIZE` if it is set. Where torchrun itself listens on that
     ///   port (`TORCHELASTIC_USE_AGENT_STORE` is `True`), the processes meet at the next one;
     /// * or else `srun` of Slurm: `SLURM_PROCID`, `SLURM_STEP_NUM_TASKS` (also known as `SLURM_NTASKS`) and `SLURM_LOCALID`. They
     ///   meet at `MASTER_ADDR` or else the first host of `SLURM_STEP_NODELIST` or `SLURM_JOB_NODELIST`, and at `MASTER_PORT` or
@@ -80,12 +81,21 @@ impl Placement {
         let rank = variables.number(rank, 0, size - 1, "the number of this process")?;
         let local_rank =
             variables.number(local_rank, 0, size - 1, "the number of this process on its host")?;
+        // Slurm gives each process cores of its own.
+        let local_size = match find("LOCAL_WORLD_SIZE") {
+            Some(_) if !slurm => {
+                let what = "the number of processes on this host";
+                variables.number("LOCAL_WORLD_SIZE", local_rank + 1, size, what)?
+            }
+            _ => 1,
+        };
         let address = match size {
             1 => None,
             _ => Some(Address { host: variables.host(slurm)?, port: variables.port(slurm)? }),
         };
-        let [rank, size, local_rank] = [rank, size, local_rank].map(|number| number as usize);
-        Ok(Some(Self { rank, size, local_rank, address }))
+        let [rank, size, local_rank, local_size] =
+            [rank, size, local_rank, local_size].map(|number| number as usize);
+        Ok(Some(Self { rank, size, local_rank, local_size, address }))
     }
 
     /// The number of this process, from 0.
@@ -101,6 +111,11 @@ impl Placement {
     /// The number of this process on its host, from 0.
     pub fn local_rank(&self) -> usize {
         self.local_rank
+    }
+
+    /// How many processes share the cores and the memory that this one sees.
+    pub fn local_size(&self) -> usize {
+        self.local_size
     }
 
     /// The share of this process in what all do together.
@@ -194,6 +209,13 @@ mod tests {
     }
 
     #[test]
+    fn processes_of_a_host_share_its_cores_unless_slurm_has_dealt_them_out() {
+        let local_size = |variables: &[_]| read(variables).unwrap().unwrap().local_size();
+        let two = [&TORCHRUN[..], &[("LOCAL_WORLD_SIZE", "2")]].concat();
+        assert_eq!((local_size(&TORCHRUN), local_size(&two), local_size(&SLURM)), (1, 2, 1));
+    }
+
+    #[test]
     fn no_launcher() {
         assert_eq!(read(&[]).unwrap(), None);
         assert_eq!(read(&TORCHRUN[3..]).unwrap(), None);
@@ -228,9 +250,11 @@ mod tests {
             ("MASTER_ADDR", " "),
             ("MASTER_PORT", "0"),
             ("MASTER_PORT", "65536"),
+            ("LOCAL_WORLD_SIZE", "1"),
+            ("LOCAL_WORLD_SIZE", "5"),
         ] {
-            let changed: Vec<_> =
-                TORCHRUN.into_iter().map(|v| if v.0 == name { (name, value) } else { v }).collect();
+            let rest = TORCHRUN.into_iter().filter(|v| v.0 != name);
+            let changed: Vec<_> = rest.chain([(name, value)]).collect();
             let error = read(&changed).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name} is {value:?}; expected ")), "{error}");
         }
