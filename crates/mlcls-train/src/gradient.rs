@@ -238,5 +238,5 @@ pub(crate) fn seed_of(setup: &Setup, number: usize, pass: Pass) -> u64 {
     for number in [setup.config.train.seed, pass.steps, number as u64, pass.number] {
         hasher.update(&number.to_le_bytes());
     }
-    hasher.finalize().as_bytes()[..8].iter().fold(0, |seed, &byte| seed << 8 | u64::from(byte))
+    u64::from_be_bytes(hasher.finalize().as_bytes().as_chunks().0[0])
 }

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use mlcls_train::{DryRun, Layers, Outcome, Placement, RunDir, RunSummary, StopFlag, open_dataset};
+use mlcls_train::{
+    DryRun, EventSink, Layers, Outcome, Placement, RunDir, RunSummary, StopFlag, open_dataset,
+};
 
 use super::settings::Settings;
 use crate::ui::{duration, progress};
@@ -51,7 +53,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let placement = Placement::from_env()?.unwrap_or(Placement::alone());
     share_cores(&placement);
     let stop = stop_on_ctrl_c(&placement)?;
-    let mut sink = progress::sink(args.json);
+    let mut sink: Box<dyn EventSink> =
+        if placement.rank() == 0 { progress::sink(args.json) } else { Box::new(()) };
     let summary = match (&args.resume, &args.data) {
         (Some(run), _) => mlcls_train::resume_together(&placement, run, &mut *sink, &stop)?,
         (None, Some(data)) => {

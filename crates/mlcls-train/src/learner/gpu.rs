@@ -37,6 +37,7 @@ impl Gpu {
         if self.trainer.is_some() && self.frozen != frozen {
             // Everything trains from here on, by other passes.
             self.fetch(weights, optimizer, ema.as_deref_mut())?;
+            world.barrier()?; // nobody leaves the group while another still needs it
             self.trainer = None;
         }
         if self.trainer.is_none() {

@@ -103,7 +103,7 @@ fn fingerprint(setup: &Setup, saved: Option<&SavedState>) -> u64 {
     for text in [format!("{config:?}"), setup.summary.fingerprint.clone(), format!("{progress:?}")] {
         hasher.update(text.as_bytes()).update(&[0]);
     }
-    hasher.finalize().as_bytes()[..8].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    u64::from_be_bytes(hasher.finalize().as_bytes().as_chunks().0[0])
 }
 
 /// `None` if the run was stopped before its first state was saved.

@@ -293,8 +293,9 @@ fn trainers_of_a_group_go_where_one_goes_with_all_batches() {
     assert!(d < 1e-6 && distance(&alone.params, &start.params) > 1e-4, "{d:e}");
 
     // Statistics are the mean of what each batch alone makes of them.
-    let each =
-        batches.iter().map(|b| trained(trainer(false).unwrap(), false, &[b.clone()], 1, &start).buffers);
+    let each = batches
+        .iter()
+        .map(|b| trained(trainer(false).unwrap(), false, std::slice::from_ref(b), 1, &start).buffers);
     let mut mean = vec![0.0; start.buffers.len()];
     each.for_each(|buffers| mean.iter_mut().zip(buffers).for_each(|(sum, b)| *sum += b / size as f32));
     let d = distance(&group(false, 1)[0].buffers, &mean);
@@ -320,7 +321,7 @@ fn synchronised_trainers_go_where_one_goes_with_the_whole_batch() {
     };
     let Some(whole) = trainer() else { return };
     let pixels = random_pixels(&graph, BATCH, 40);
-    let whole = trained(whole, true, &[pixels.clone()], 3, &start);
+    let whole = trained(whole, true, std::slice::from_ref(&pixels), 3, &start);
     let group = CudaDevice { ordinal: CudaDevice::EMULATED, precision: Precision::Fp32 }.new_group().unwrap();
     let (first, second) = pixels.split_at(2 * IMAGE);
     let parts = [first.to_vec(), second.to_vec()];
@@ -359,7 +360,7 @@ fn frozen_parts_stay_and_the_rest_goes_where_the_processor_goes() {
         };
         let Some(device) = device(Precision::Fp32, false) else { return };
         let trainer = CudaTrainer::on(&graph, BATCH, Precision::Fp32, device, &start, update).unwrap();
-        let got = trained(trainer, false, &[pixels.clone()], 3, &start);
+        let got = trained(trainer, false, std::slice::from_ref(&pixels), 3, &start);
 
         cuts += 1;
         let frozen = graph.param_len_up_to(node);
