@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mlcls_models::write_atomic;
 use serde_json::{Value, json};
 
-use crate::device::Device;
 use crate::error::Result;
 use crate::run_dir::RunDir;
 use crate::setup::Setup;
@@ -14,13 +13,14 @@ use crate::setup::Setup;
 /// Writes all three.
 pub(crate) fn write(dir: &RunDir, setup: &Setup) -> Result<()> {
     write_json(&dir.dataset(), &serde_json::to_value(&setup.summary).unwrap_or_default())?;
-    write_json(&dir.environment(), &environment(setup.device))?;
+    write_json(&dir.environment(), &environment(setup))?;
     // Last, since a folder with it is a run that can be continued.
     write_text(&dir.config(), &setup.config.to_yaml())
 }
 
-/// Versions and machine; `gpu` is the name of the GPU that computes.
-fn environment(device: Device) -> Value {
+/// Versions and machine; `gpu` is the name of the GPU that computes, of the first process.
+fn environment(setup: &Setup) -> Value {
+    let device = setup.device;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     json!({
         "mlcls_version": env!("CARGO_PKG_VERSION"),
@@ -31,6 +31,7 @@ fn environment(device: Device) -> Value {
         "device": device.name(),
         "precision": device.precision().name(),
         "gpu": device.gpu(),
+        "processes": setup.part.of,
         "started_unix": started,
         "command": std::env::args().collect::<Vec<_>>(),
     })

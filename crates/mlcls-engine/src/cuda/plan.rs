@@ -221,18 +221,14 @@ impl Plan {
         };
         let mut pass = |write: fn(&mut Tape)| {
             write(&mut tape);
-            let mut parts = vec![];
-            for (at, sum) in std::mem::take(&mut tape.sums).into_iter().rev() {
-                parts.push((tape.launches.split_off(at), sum));
+            let mut launches = std::mem::take(&mut tape.launches).into_iter();
+            let (mut parts, mut from) = (vec![], 0);
+            for (at, sum) in std::mem::take(&mut tape.sums) {
+                parts.push((launches.by_ref().take(at - from).collect(), sum));
+                from = at;
             }
-            // Each sum stands behind the part before it.
-            let mut launches = std::mem::take(&mut tape.launches);
-            let mut written = vec![];
-            for (next, sum) in parts.into_iter().rev() {
-                written.push((std::mem::replace(&mut launches, next), sum));
-            }
-            written.push((launches, 0));
-            written
+            parts.push((launches.collect(), 0));
+            parts
         };
         let (prepare, forward) = (pass(prepare), pass(forward));
         let backward = if self.mode == Mode::Train { pass(backward) } else { vec![] };

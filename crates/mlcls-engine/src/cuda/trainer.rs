@@ -191,8 +191,7 @@ impl CudaTrainer {
 
     /// Becomes one of `size` trainers on as many GPUs, whose steps follow the sum of all their gradients, and whose running
     /// statistics become their mean in each step; waits for the others. They must have the same weights by then, and make the same
-    /// calls in the same order. `group` is of
-    /// [`CudaDevice::new_group`].
+    /// calls in the same order. `group` is of [`CudaDevice::new_group`].
     ///
     /// # Errors
     /// NCCL is not found, or the group cannot be made.
