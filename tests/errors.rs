@@ -202,10 +202,6 @@ fn devices_and_precisions_that_do_not_fit_are_refused() {
         &train(&["--precision", "bf16"]),
         &["--precision: `train.precision`", "processors compute in fp32"],
     );
-    contains(
-        &train(&["--device", "cuda", "--freeze", "backbone"]),
-        &["--freeze: `train.freeze`", "train.device=cpu"],
-    );
     let eval = |more: &[&str]| {
         let (best, data) = (demo().best(), demo().data());
         mlcls([&["eval", &best, &data][..], more].concat())

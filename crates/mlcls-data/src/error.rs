@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::formats::is_image_name;
+use crate::image_name::is_image_name;
 
 /// A data set that cannot be used. The message names the place, what was found, what was expected and, where
 /// there is one, the nearest match.

@@ -49,6 +49,7 @@ mod formats;
 #[doc(hidden)]
 pub mod fuzzing;
 mod image;
+mod image_name;
 mod inspect;
 mod loader;
 mod oddities;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Detail, Finding, FindingKind, ItemRef, Severity};
 use crate::dataset::{Dataset, Split};
 use crate::error::count;
-use crate::formats::is_image_name;
+use crate::image_name::is_image_name;
 
 pub(super) fn findings(dataset: &Dataset) -> Vec<Finding> {
     let mut findings = outside(dataset);

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Format, LabelState, Split};
 use crate::error::Error;
+use crate::image_name::is_image_name;
 
 pub(crate) use observe::observe;
 pub use write::{Images, WriteFormat, write_dataset};
@@ -184,16 +185,6 @@ fn usual_split(name: &str) -> Option<&'static str> {
 /// The name of a split, by the name of its file.
 fn split_name(stem: &str) -> String {
     usual_split(stem).unwrap_or(stem).to_owned()
-}
-
-/// The endings of image files, in small letters.
-const IMAGE_ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-
-/// Whether a file of this name is an image.
-pub(crate) fn is_image_name(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(stem, ending)| {
-        !stem.is_empty() && IMAGE_ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending))
-    })
 }
 
 /// The ids of the images of a split, by their paths: without the ending, unless two would be the same.

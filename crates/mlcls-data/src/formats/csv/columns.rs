@@ -6,7 +6,8 @@ use std::path::Path;
 use super::state::state;
 use super::table::Table;
 use crate::error::{Error, nearest, shown, some_of};
-use crate::formats::{is_image_name, usual_split};
+use crate::formats::usual_split;
+use crate::image_name::is_image_name;
 
 /// Names of a column of image paths.
 const PATHS: &[&str] = &[

@@ -3,7 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::shown;
-use crate::formats::{IMAGE_ENDINGS, SPLIT_NAMES, is_image_name, stays_inside};
+use crate::formats::{SPLIT_NAMES, stays_inside};
+use crate::image_name::{IMAGE_ENDINGS, is_image_name};
 
 /// A path of a table relative to the folder of the table, or what is wrong with it.
 pub(super) fn relative(cell: &str, folder: &Path) -> Result<String, String> {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::super::is_image_name;
 use crate::error::Error;
+use crate::image_name::is_image_name;
 
 /// What lies directly in a folder, by name, hidden things aside.
 #[derive(Default)]

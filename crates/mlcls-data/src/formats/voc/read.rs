@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::super::text::read_text;
-use super::super::{Doubtful, ReadOptions, check_items, check_states, is_image_name, require_folder};
+use super::super::{Doubtful, ReadOptions, check_items, check_states, require_folder};
 use super::lists::{self, Mark, SplitList};
 use super::xml;
 use crate::dataset::{Dataset, Format, Item, LabelState, Split};
 use crate::error::Error;
+use crate::image_name::is_image_name;
 
 /// The marks of each label of one image; labels that are not named are negative.
 type Marks = BTreeMap<String, Mark>;

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use crate::dataset::{Dataset, Item, LabelState};
 use crate::error::{Error, count, shown, some_of};
 use crate::formats::write::{WriteFormat, Writer, path_under, write_at_once};
-use crate::formats::{is_image_name, stays_inside, usual_split};
+use crate::formats::{stays_inside, usual_split};
+use crate::image_name::is_image_name;
 
 /// Lists, marks and annotations as the development kits of VOC 2007 to 2012 have them:
 ///
