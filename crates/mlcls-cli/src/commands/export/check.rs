@@ -1,8 +1,21 @@
 //! `--check`: what was written, run by another engine on images.
 
+use std::path::Path;
+
 use anyhow::Result;
+use mlcls_export::onnx::{Card, Options};
+use mlcls_train::Checkpoint;
 
 use super::Args;
+
+/// A file that was written.
+#[cfg_attr(not(feature = "check"), allow(dead_code))]
+pub struct Written<'a> {
+    pub path: &'a Path,
+    pub checkpoint: &'a Checkpoint,
+    pub card: &'a Card,
+    pub options: &'a Options,
+}
 
 /// What the check says; JSON `null` where none was asked for.
 #[derive(Default)]
@@ -12,7 +25,7 @@ pub struct Checked {
 }
 
 #[cfg(not(feature = "check"))]
-pub fn check(_: &Args, _: &super::onnx::Written<'_>) -> Result<Checked> {
+pub fn check(_: &Args, _: &Written<'_>) -> Result<Checked> {
     anyhow::bail!(
         "this mlcls was built without the engine that --check runs files in; build it with \
          `cargo install --path crates/mlcls-cli --features check`"
@@ -21,7 +34,7 @@ pub fn check(_: &Args, _: &super::onnx::Written<'_>) -> Result<Checked> {
 
 /// Runs the file on the images of `--check` and compares its outputs with the engine's own.
 #[cfg(feature = "check")]
-pub fn check(args: &Args, written: &super::onnx::Written<'_>) -> Result<Checked> {
+pub fn check(args: &Args, written: &Written<'_>) -> Result<Checked> {
     use std::fmt::Write;
 
     use anyhow::bail;
@@ -30,7 +43,7 @@ pub fn check(args: &Args, written: &super::onnx::Written<'_>) -> Result<Checked>
 
     use crate::commands::images::images;
 
-    let super::onnx::Written { path, checkpoint, card, options } = written;
+    let Written { path, checkpoint, card, options } = written;
     let info = &checkpoint.info;
     let mut pixels = vec![];
     let mut count = 0;

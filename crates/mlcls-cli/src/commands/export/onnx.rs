@@ -5,22 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use mlcls_export::onnx::proto::{TypeProto, ValueInfoProto};
-use mlcls_export::onnx::{self, Card, OPSET, Options};
+use mlcls_export::onnx::{self, Card, OPSET};
 use mlcls_train::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
 
-use super::check::{Checked, check};
+use super::check::{Checked, Written, check};
 use super::shape::Input;
 use super::{Args, Said, hash_of, resize};
-
-/// A file that was written.
-#[cfg_attr(not(feature = "check"), allow(dead_code))]
-pub struct Written<'a> {
-    pub path: &'a Path,
-    pub checkpoint: &'a Checkpoint,
-    pub card: &'a Card,
-    pub options: &'a Options,
-}
 
 /// Writes the file.
 pub fn write(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Said> {
