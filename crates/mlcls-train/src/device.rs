@@ -56,7 +56,7 @@ impl Device {
     /// for itself, as with Slurm's `--gpus-per-task=1`.
     pub(crate) fn of_local_rank(self, local_rank: usize) -> Self {
         match self {
-            Self::Cuda { ordinal, precision } if !sees_one_gpu() => {
+            Self::Cuda { ordinal, precision } if local_rank > 0 && !sees_one_gpu() => {
                 Self::Cuda { ordinal: ordinal.saturating_add(local_rank), precision }
             }
             _ => self,

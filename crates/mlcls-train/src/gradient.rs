@@ -73,10 +73,7 @@ impl Plan {
         let n = batch.len();
         let Behind { front, values, tail } = match self {
             Self::Whole(plan) => {
-                return Ok(match sum {
-                    Some(sum) => plan.synced(sum).forward(params, buffers, &batch.pixels, n, seed)?,
-                    None => plan.forward(params, buffers, &batch.pixels, n, seed)?,
-                });
+                return Ok(plan.synced(sum).forward(params, buffers, &batch.pixels, n, seed)?);
             }
             Self::Behind(behind) => &mut **behind,
         };
@@ -87,11 +84,7 @@ impl Plan {
             values[number].clear();
             values[number].extend_from_slice(front.run(&batch.pixels, n)?);
         }
-        let values = &values[number];
-        Ok(match sum {
-            Some(sum) => tail.synced(sum).forward_behind(params, buffers, values, n, seed)?,
-            None => tail.forward_behind(params, buffers, values, n, seed)?,
-        })
+        Ok(tail.synced(sum).forward_behind(params, buffers, &values[number], n, seed)?)
     }
 
     /// Gradients of the parameters, by those of the logits of the last batch.
@@ -106,11 +99,7 @@ impl Plan {
             Self::Whole(plan) => plan,
             Self::Behind(behind) => &mut behind.tail,
         };
-        match sum {
-            Some(sum) => plan.synced(sum).backward(params, dlogits, grads)?,
-            None => plan.backward(params, dlogits, grads)?,
-        }
-        Ok(())
+        Ok(plan.synced(sum).backward(params, dlogits, grads)?)
     }
 }
 

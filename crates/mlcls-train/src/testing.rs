@@ -98,6 +98,12 @@ fn model_with(drop_path: f32, dropout: f32) -> Model {
     Model { name: "efficientnet_b0", graph, preprocessing, head: Head::Cosine, scale: 7.0 }
 }
 
+/// Length of the difference beside that of what is expected.
+pub(crate) fn distance(got: &[f32], want: &[f32]) -> f64 {
+    let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    length(&mut got.iter().zip(want).map(|(a, b)| a - b)) / length(&mut want.iter().copied())
+}
+
 /// A run of [`model`] in one process.
 pub(crate) fn setup(config: Config, dataset: &Dataset) -> Result<Setup> {
     Setup::new(config, dataset, model(), &Placement::alone())

@@ -122,40 +122,17 @@ impl Emulator {
 }
 
 impl Emulator {
-    fn sum<T: Copy + Into<f64>>(&self, at: Address, len: usize)
-    where
-        f64: Narrow<T>,
-    {
-        let Some((rank, Group { all, values })) = self.group.as_ref().map(|(rank, group)| (*rank, &**group))
-        else {
-            return;
-        };
+    /// Sums numbers of a type over the group, in double precision.
+    fn sum<T: Copy + Into<f64>>(&self, at: Address, len: usize, narrow: fn(f64) -> T) {
+        let Some((rank, group)) = &self.group else { return };
         // SAFETY: plans sum numbers of their own, and nobody else looks at them meanwhile.
         let here = unsafe { std::slice::from_raw_parts_mut(at as *mut T, len) };
-        let values = || values.lock().unwrap_or_else(PoisonError::into_inner);
-        values()[rank] = here.iter().map(|&value| value.into()).collect();
-        all.wait();
-        for (i, sum) in here.iter_mut().enumerate() {
-            *sum = values().iter().map(|values| values[i]).sum::<f64>().narrow();
-        }
-        all.wait();
-    }
-}
-
-/// To the type of a sum.
-trait Narrow<T> {
-    fn narrow(self) -> T;
-}
-
-impl Narrow<f32> for f64 {
-    fn narrow(self) -> f32 {
-        self as f32
-    }
-}
-
-impl Narrow<f64> for f64 {
-    fn narrow(self) -> f64 {
-        self
+        let values = || group.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values()[*rank] = here.iter().map(|&value| value.into()).collect();
+        group.all.wait();
+        let sum = |i| values().iter().map(|values| values[i]).sum();
+        here.iter_mut().enumerate().for_each(|(i, value)| *value = narrow(sum(i)));
+        group.all.wait();
     }
 }
 
@@ -220,12 +197,12 @@ impl Device for Emulator {
     }
 
     fn sum_f32(&mut self, at: Address, len: usize) -> Result<()> {
-        self.sum::<f32>(at, len);
+        self.sum(at, len, |sum| sum as f32);
         Ok(())
     }
 
     fn sum_f64(&mut self, at: Address, len: usize) -> Result<()> {
-        self.sum::<f64>(at, len);
+        self.sum(at, len, |sum| sum);
         Ok(())
     }
 }

@@ -195,8 +195,7 @@ impl TrainPlan {
         n: usize,
         seed: u64,
     ) -> Result<&[f32]> {
-        self.take_pixels(params, buffers, pixels, n)?;
-        Ok(self.run_forward(params, buffers, n, seed, None))
+        self.synced(None).forward(params, buffers, pixels, n, seed)
     }
 
     fn take_pixels(&mut self, params: &[f32], buffers: &[f32], pixels: &[u8], n: usize) -> Result<()> {
@@ -222,8 +221,7 @@ impl TrainPlan {
         n: usize,
         seed: u64,
     ) -> Result<&[f32]> {
-        self.take_values(params, buffers, values, n)?;
-        Ok(self.run_forward(params, buffers, n, seed, None))
+        self.synced(None).forward_behind(params, buffers, values, n, seed)
     }
 
     fn take_values(&mut self, params: &[f32], buffers: &[f32], values: &[f32], n: usize) -> Result<()> {

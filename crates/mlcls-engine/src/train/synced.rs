@@ -13,13 +13,13 @@ pub type SumOver<'a> = &'a mut (dyn FnMut(&mut [f64]) + Send);
 /// They must have the same parameters and running statistics. From [`TrainPlan::synced`].
 pub struct Synced<'p, 's> {
     plan: &'p mut TrainPlan,
-    sum: SumOver<'s>,
+    sum: Option<SumOver<'s>>,
 }
 
 impl TrainPlan {
-    /// The plan for one pass together with others. `sum` is called once for each batch-norm, in the same order everywhere; where it
-    /// fails, what the pass gives is worth nothing.
-    pub fn synced<'p, 's>(&'p mut self, sum: SumOver<'s>) -> Synced<'p, 's> {
+    /// The plan for one pass together with others; without a sum, alone. `sum` is called once for each batch-norm, in the same order
+    /// everywhere; where it fails, what the pass gives is worth nothing.
+    pub fn synced<'p, 's>(&'p mut self, sum: Option<SumOver<'s>>) -> Synced<'p, 's> {
         Synced { plan: self, sum }
     }
 }
@@ -35,7 +35,7 @@ impl<'p> Synced<'p, '_> {
         seed: u64,
     ) -> Result<&'p [f32]> {
         self.plan.take_pixels(params, buffers, pixels, n)?;
-        Ok(self.plan.run_forward(params, buffers, n, seed, Some(self.sum)))
+        Ok(self.plan.run_forward(params, buffers, n, seed, self.sum))
     }
 
     /// See [`TrainPlan::forward_behind`].
@@ -48,12 +48,12 @@ impl<'p> Synced<'p, '_> {
         seed: u64,
     ) -> Result<&'p [f32]> {
         self.plan.take_values(params, buffers, values, n)?;
-        Ok(self.plan.run_forward(params, buffers, n, seed, Some(self.sum)))
+        Ok(self.plan.run_forward(params, buffers, n, seed, self.sum))
     }
 
     /// See [`TrainPlan::backward`]. Gradients are those of this process's batch; their sum over all is that of the whole.
     pub fn backward(self, params: &[f32], dlogits: &[f32], grads: &mut [f32]) -> Result<()> {
-        self.plan.run_backward(params, dlogits, grads, Some(self.sum))
+        self.plan.run_backward(params, dlogits, grads, self.sum)
     }
 }
 

@@ -85,6 +85,12 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// Length of the difference beside that of what is expected.
+pub fn distance(got: &[f32], want: &[f32]) -> f64 {
+    let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    length(&mut got.iter().zip(want).map(|(a, b)| a - b)) / length(&mut want.iter().copied()).max(1e-30)
+}
+
 /// Sums over threads that call it together.
 fn summing(all: &Barrier, sums: &Mutex<Vec<f64>>, here: &mut [f64]) {
     let sums = || sums.lock().unwrap();
@@ -111,13 +117,13 @@ fn synchronised_plans_are_the_plan_of_the_whole_batch() {
         let mut grads = vec![0.0; w.params.len()];
         let mut sum = sum;
         let logits = match &mut sum {
-            Some(sum) => plan.synced(sum).forward(&w.params, &mut w.buffers, pixels, count, 0),
+            Some(sum) => plan.synced(Some(sum)).forward(&w.params, &mut w.buffers, pixels, count, 0),
             None => plan.forward(&w.params, &mut w.buffers, pixels, count, 0),
         };
         // A gradient that is not the same for all images.
         let logits = logits.unwrap().to_vec();
         match &mut sum {
-            Some(sum) => plan.synced(sum).backward(&w.params, &logits, &mut grads).unwrap(),
+            Some(sum) => plan.synced(Some(sum)).backward(&w.params, &logits, &mut grads).unwrap(),
             None => plan.backward(&w.params, &logits, &mut grads).unwrap(),
         }
         (logits, w.buffers, grads)
@@ -138,8 +144,7 @@ fn synchronised_plans_are_the_plan_of_the_whole_batch() {
         ("statistics", &first.1, &whole.1),
         ("gradients", &grads, &whole.2),
     ] {
-        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let d = length(&mut got.iter().zip(want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        let d = distance(got, want);
         assert!(d < 1e-5, "{what}: {d:e}");
     }
     // And each by itself is something else.

@@ -84,11 +84,11 @@ impl Gpu {
         };
         // Who has failed is missed here, before the GPUs wait for each other.
         let loss = gradient(trainer, dlogits, setup, world, batches, pass)?.over(world)?;
-        let mut norm_there = None;
+        let mut start_norm = None;
         if setup.config.optim.sam_rho > 0.0 {
             let norm = trainer.perturb()?;
             finite(norm, pass)?;
-            norm_there = Some(norm);
+            start_norm = Some(norm);
             gradient(trainer, dlogits, setup, world, batches, Pass { number: 1, ..pass })?.over(world)?;
         }
         if let Some(next) = next {
@@ -98,7 +98,7 @@ impl Gpu {
         let average_decay = ema.map_or(0.0, Ema::count_update);
         let norm = trainer.step(CudaStep { lr, number, average_decay })?;
         finite(norm, pass)?;
-        Ok(Found { loss, norm: norm_there.unwrap_or(norm) })
+        Ok(Found { loss, norm: start_norm.unwrap_or(norm) })
     }
 
     /// Copies everything from the GPU, if it has changed there.

@@ -45,10 +45,7 @@ fn a_run_goes_where_the_processor_s_goes() {
                 let weights = WeightFile::open(&path).unwrap().weights(&testing::model().graph).unwrap();
                 [weights.params, weights.buffers].concat()
             });
-            let length =
-                |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-            let d =
-                length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+            let d = testing::distance(&got, &want);
             assert!(d < 1e-3, "{changes:?} {file}: {d:e}");
         }
     }
@@ -102,8 +99,7 @@ fn processes_with_a_gpu_each_go_where_those_with_processors_go() {
             let weights = WeightFile::open(&path).unwrap().weights(&testing::model().graph).unwrap();
             [weights.params, weights.buffers].concat()
         });
-        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        let d = testing::distance(&got, &want);
         assert!(d < 1e-3, "{d:e}");
 
         let stop = StopFlag::default();

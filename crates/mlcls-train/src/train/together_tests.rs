@@ -173,8 +173,7 @@ fn synchronised_batch_norm_makes_of_several_processes_one_with_a_larger_batch() 
     }
     for name in ["params", "buffers", "ema.params", "ema.buffers"] {
         let [got, want] = [&several, &one].map(|case| vector(case, "run", name));
-        let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let d = length(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / length(&mut want.iter().copied());
+        let d = testing::distance(&got, &want);
         assert!(d < 1e-4, "{name}: {d:e}");
     }
 }

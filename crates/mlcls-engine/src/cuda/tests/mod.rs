@@ -18,7 +18,7 @@ use crate::precision::Precision;
 use crate::property::{config, nets::net, well_conditioned};
 use crate::reference::{random_pixels, random_weights};
 use crate::train::TrainPlan;
-use crate::train::tests::zoo;
+use crate::train::tests::{distance, zoo};
 use crate::train::truth::{Outcome, Steps, Truth};
 use crate::weights::Weights;
 
@@ -101,12 +101,6 @@ proptest! {
             prop_assert!(distance(got, want) < 3e-5, "{got:?}, expected {want:?}");
         }
     }
-}
-
-/// Length of the difference beside that of what is expected.
-fn distance(got: &[f32], want: &[f32]) -> f64 {
-    let length = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    length(&mut got.iter().zip(want).map(|(a, b)| a - b)) / length(&mut want.iter().copied()).max(1e-30)
 }
 
 /// Channels that are multiples of every vector, so that the kernels of the wide kind run, and products of several tiles each way.
