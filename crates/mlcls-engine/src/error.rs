@@ -46,6 +46,16 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// The memory of a GPU could not be had.
+    #[cfg(feature = "cuda")]
+    #[error(
+        "CUDA: the GPU has no memory left{}; take a smaller batch, or see in nvidia-smi what else is on it",
+        bytes.map(|bytes| format!(" and refused {bytes} bytes")).unwrap_or_default()
+    )]
+    OutOfGpuMemory {
+        /// Bytes asked for; `None` where the driver needed them for something of its own.
+        bytes: Option<usize>,
+    },
     /// An NVIDIA GPU, its driver or its compiler is missing or fails.
     #[cfg(feature = "cuda")]
     #[error("CUDA: {reason}")]

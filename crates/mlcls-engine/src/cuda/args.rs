@@ -44,8 +44,8 @@ structures! {
     Map { at: Address, single: i32, pad: i32, }
     View { value: Address, scale: Address, shift: Address, gate: Address, act: i32, c: i32, }
     Gradient {
-        d: Map, y: Address, a: Address, b: Address, k: Address, mean: Address, scale: Address, shift: Address,
-        gate: Address, pooled: Address, act: i32, c: i32,
+        d: Map, y: Address, a: Address, b: Address, k: Address, scale: Address, shift: Address, gate: Address,
+        pooled: Address, act: i32, c: i32,
     }
     Target {
         d: Address, y: Address, scale: Address, shift: Address, mean: Address, sums: Address, act: i32,
@@ -66,23 +66,20 @@ structures! {
     }
     WeightSum { shares: Address, out: Address, parts: i32, outputs: i32, taps: i32, inputs: i32, }
     BiasSum { g: Gradient, shares: Address, rows: i32, pixels: i32, }
+    TileCount { x: i32, y: i32, all: i32, pad: i32, }
     DepthwiseForward {
-        view: View, weight: Address, out: Map, moments: Address, win: Window, tiles_x: i32, tiles_y: i32,
+        view: View, weight: Address, out: Map, moments: Address, win: Window, tiles: TileCount,
     }
-    DepthwiseInput {
-        g: Gradient, weight: Address, target: Target, win: Window, tiles_x: i32, tiles_y: i32,
-    }
-    DepthwiseWeight {
-        g: Gradient, view: View, shares: Address, win: Window, tiles_x: i32, tiles_y: i32, tiles: i32, pad: i32,
-    }
+    DepthwiseInput { g: Gradient, weight: Address, target: Target, win: Window, tiles: TileCount, }
+    DepthwiseWeight { g: Gradient, view: View, shares: Address, win: Window, tiles: TileCount, }
     NormForward {
         moments: Address, weight: Address, bias: Address, running_mean: Address, running_var: Address,
         mean: Address, inv_std: Address, scale: Address, shift: Address, shared: Address, blocks: i32, c: i32,
         eps: f32, momentum: f32,
     }
     NormBackward {
-        sums: Address, weight: Address, inv_std: Address, weight_gradient: Address, bias_gradient: Address,
-        a: Address, b: Address, k: Address, shared: Address, blocks: i32, c: i32, rows: i32, pad: i32,
+        sums: Address, weight: Address, inv_std: Address, mean: Address, weight_gradient: Address,
+        bias_gradient: Address, a: Address, b: Address, k: Address, shared: Address, blocks: i32, c: i32, rows: i32, pad: i32,
     }
     Finish { target: Target, rows: i32, c: i32, }
     FinishGated { target: Target, pixels: i32, c: i32, }

@@ -3,15 +3,15 @@
 
 use super::args::{self, int};
 use super::forward::{
-    LANES, TILE_COLUMNS, by_size, cosine, depthwise_kernel, depthwise_tiles, gate, join, shares, tile_rows,
-    tile_threads,
+    LANES, PAIR, TILE_COLUMNS, by_size, cosine, depthwise_blocks, depthwise_kernel, gate, join, output_tiles,
+    tile_rows, tile_threads, tiles_of,
 };
 use super::places::{NormVector, StagePlace};
 use super::tape::{THREADS, Tape};
 use crate::program::*;
 
-/// Rows that a block of the kernels of whole rows has at once.
-const ROWS: usize = 4;
+/// Rows that a block of the kernels of whole rows has at least.
+const ROWS: usize = 8;
 /// Pixels of a share of a weight's gradient are a multiple of this, which is one of a product's slices.
 const SLICE: usize = 32;
 /// Fewer pixels than this are not worth a share of their own.
@@ -100,6 +100,7 @@ fn norm(tape: &mut Tape, value: ValueId, blocks: usize) {
         sums: tape.scratch,
         weight: tape.param(weight.start),
         inv_std: tape.norm(id, NormVector::InvStd),
+        mean: tape.norm(id, NormVector::Mean),
         weight_gradient: tape.grad(weight.start),
         bias_gradient: tape.grad(bias.start),
         a: tape.norm(id, NormVector::A),
@@ -127,18 +128,21 @@ fn finish(tape: &mut Tape, stage: usize, view: &View) {
     match finishes(tape, stage, view) {
         Finish::No => {}
         Finish::Yes => {
-            let blocks = shares(shape.c.div_ceil(TILE_COLUMNS), rows.div_ceil(ROWS));
+            let columns = shape.c.div_ceil(LANES);
+            let blocks = tape.shared_out(rows.div_ceil(ROWS), columns);
             let sums = tape.scratch(2 * blocks * shape.c);
             let target = target(tape, stage, view, Some(sums));
             let args = args::Finish { target, rows: int(rows), c: int(shape.c) };
-            tape.launch("finish", [shape.c.div_ceil(TILE_COLUMNS), blocks, 1], THREADS, &args);
+            let kernel = if tape.wide(shape.c) { "finish_wide" } else { "finish" };
+            tape.launch(kernel, [columns, blocks, 1], THREADS, &args);
             norm(tape, view.value, blocks);
         }
         Finish::Gated => {
             let sums = view.gate.map_or(0, |id| tape.at(tape.places.gates[id].sums));
             let target = target(tape, stage, view, Some(sums));
             let args = args::FinishGated { target, pixels: int(shape.pixels()), c: int(shape.c) };
-            tape.launch("finish_gated", [shape.c.div_ceil(LANES), tape.n, 1], THREADS, &args);
+            let kernel = if tape.wide(shape.c) { "finish_gated_wide" } else { "finish_gated" };
+            tape.launch(kernel, [shape.c.div_ceil(LANES), tape.n, 1], THREADS, &args);
         }
     }
 }
@@ -196,14 +200,18 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
     // Of the weight: the pixels are shared out, and the shares added up.
     let pixels = tape.n * conv.output.pixels();
     let tiles = [cout.div_ceil(TILE_COLUMNS), (taps * cin).div_ceil(TILE_COLUMNS)];
-    let parts = shares(tiles[0] * tiles[1], pixels.div_ceil(LEAST_PIXELS));
+    let parts = tape.shares(tiles[0] * tiles[1], pixels.div_ceil(LEAST_PIXELS));
     let length = pixels.div_ceil(parts).next_multiple_of(SLICE);
     let parts = pixels.div_ceil(length);
     let shares_at = tape.scratch(parts * conv.weight.len());
     let (view, image, kernel) = match &conv.src {
-        Source::Pixels { .. } => (args::View::default(), tape.at(tape.places.pixels), "conv_weight_pixels"),
+        Source::Pixels { .. } => {
+            let kernel =
+                if tape.wide_gradient(conv.out) { "conv_weight_pixels_wide" } else { "conv_weight_pixels" };
+            (args::View::default(), tape.at(tape.places.pixels), kernel)
+        }
         Source::View(view) => {
-            let wide = cin.is_multiple_of(tape.vector()) && cout.is_multiple_of(tape.vector());
+            let wide = tape.wide(cin) && tape.wide_gradient(conv.out);
             (tape.view(view), 0, if wide { "conv_weight_wide" } else { "conv_weight" })
         }
     };
@@ -221,7 +229,7 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
     add_shares(tape, shares_at, tape.grad(conv.weight.start), parts, [cout, taps, cin]);
 
     if let Some(bias) = &conv.bias {
-        let parts = shares(cout.div_ceil(LANES), pixels.div_ceil(8));
+        let parts = tape.shares(cout.div_ceil(LANES), pixels.div_ceil(8));
         let shares = tape.scratch(parts * cout);
         let args = args::BiasSum { g, shares, rows: int(pixels), pixels: int(conv.output.pixels()) };
         tape.launch("bias_sum", [cout.div_ceil(LANES), parts, 1], THREADS, &args);
@@ -234,8 +242,8 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
         return;
     };
     let rows = tape.n * conv.input.pixels();
-    let tile = tile_rows(rows, cin);
-    let blocks = rows.div_ceil(tile);
+    let (tile, columns) = (tile_rows(tape, rows, cin), cin.div_ceil(TILE_COLUMNS));
+    let blocks = tape.shared_out(rows.div_ceil(tile), columns);
     let sums = sums(tape, stage, view, blocks);
     let args = args::ConvInput {
         g,
@@ -246,8 +254,8 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
         pad: 0,
     };
     let names = ["conv_input_64", "conv_input_128", "conv_input_64_wide", "conv_input_128_wide"];
-    let kernel = by_size(names, tile, cout.is_multiple_of(tape.vector()));
-    tape.launch(kernel, [blocks, cin.div_ceil(TILE_COLUMNS), 1], tile_threads(tile), &args);
+    let kernel = by_size(names, tile, tape.wide_gradient(conv.out) && cin.is_multiple_of(PAIR));
+    tape.launch(kernel, [blocks, columns, 1], tile_threads(tile), &args);
     match sums {
         Some(_) => norm(tape, view.value, blocks),
         None => finish(tape, stage, view),
@@ -256,36 +264,25 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
 
 fn depthwise(tape: &mut Tape, dw: &Depthwise, stage: usize) {
     let c = dw.input.c;
+    let wide = c.is_multiple_of(PAIR) && dw.out != tape.program.output;
     let (g, win) = (tape.gradient(dw.out), args::Window::new(&dw.window, dw.input, dw.output));
-    let (tiles_x, tiles_y) = depthwise_tiles(dw);
-    let tiles = tape.n * tiles_x * tiles_y;
-    let parts = shares(c.div_ceil(LANES), tiles);
+    let (tiles, parts) = output_tiles(tape, dw);
     let shares_at = tape.scratch(parts * dw.weight.len());
-    let args = args::DepthwiseWeight {
-        g,
-        view: tape.view(&dw.src),
-        shares: shares_at,
-        win,
-        tiles_x: int(tiles_x),
-        tiles_y: int(tiles_y),
-        tiles: int(tiles),
-        pad: 0,
-    };
-    tape.launch(depthwise_kernel!("weight", dw.window), [parts, c.div_ceil(LANES), 1], THREADS, &args);
+    let args = args::DepthwiseWeight { g, view: tape.view(&dw.src), shares: shares_at, win, tiles };
+    tape.launch(depthwise_kernel!("weight", wide, dw.window), [parts, c.div_ceil(LANES), 1], THREADS, &args);
     add_shares(tape, shares_at, tape.grad(dw.weight.start), parts, [dw.weight.len(), 1, 1]);
 
-    let (tiles_x, tiles_y) = (dw.input.w.div_ceil(8), dw.input.h.div_ceil(8));
-    let blocks = tape.n * tiles_x * tiles_y;
+    let tiles = tiles_of(tape, dw.input, 8);
+    let blocks = depthwise_blocks(tape, tiles, dw);
     let sums = sums(tape, stage, &dw.src, blocks);
     let args = args::DepthwiseInput {
         g,
         weight: tape.param(dw.weight.start),
         target: target(tape, stage, &dw.src, sums),
         win,
-        tiles_x: int(tiles_x),
-        tiles_y: int(tiles_y),
+        tiles,
     };
-    tape.launch(depthwise_kernel!("input", dw.window), [blocks, c.div_ceil(LANES), 1], THREADS, &args);
+    tape.launch(depthwise_kernel!("input", wide, dw.window), [blocks, c.div_ceil(LANES), 1], THREADS, &args);
     if sums.is_some() {
         norm(tape, dw.src.value, blocks);
     }

@@ -28,6 +28,9 @@ pub struct TapeId(pub usize);
 
 /// A device with the kernels of one precision loaded. Everything happens in the order in which it was asked for.
 pub trait Device: Debug + Send {
+    /// How many processors run blocks side by side: about a hundred on large GPUs.
+    fn processors(&self) -> usize;
+
     /// A block of memory, at an address that is a multiple of 256; it is freed with the device.
     fn alloc(&mut self, bytes: usize) -> Result<Address>;
 

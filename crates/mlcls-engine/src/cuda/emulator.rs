@@ -137,6 +137,11 @@ impl Emulator {
 }
 
 impl Device for Emulator {
+    /// So few that small maps have more tiles than blocks, which then take several.
+    fn processors(&self) -> usize {
+        1
+    }
+
     fn alloc(&mut self, bytes: usize) -> Result<Address> {
         // A fence of 256 bytes on both sides.
         let block = vec![u128::MAX; bytes.div_ceil(16) + 48];

@@ -8,10 +8,10 @@ use crate::program::*;
 
 /// Columns of a tile of a product.
 pub const TILE_COLUMNS: usize = 64;
-/// Blocks that keep a large GPU busy; with fewer, products take smaller tiles and sums are split further.
-const BLOCKS: usize = 264;
 /// Channels of a block that has them side by side.
 pub const LANES: usize = 32;
+/// Channels that a thread of other wide kernels has.
+pub const PAIR: usize = 2;
 
 /// Brings every weight into the form that its kernels read, and so the running statistics of batch-norms that do not learn.
 pub fn prepare(tape: &mut Tape) {
@@ -113,19 +113,14 @@ pub fn cosine(tape: &Tape, head: &Cosine, stage: usize) -> args::Cosine {
     }
 }
 
-/// Tile rows, 64 or 128, for a product of `rows` x `columns`.
-pub fn tile_rows(rows: usize, columns: usize) -> usize {
-    if rows.div_ceil(128) * columns.div_ceil(TILE_COLUMNS) < BLOCKS { 64 } else { 128 }
+/// Tile rows, 64 or 128, for a product of `rows` x `columns`: the smaller ones where the larger ones would leave processors idle.
+pub fn tile_rows(tape: &Tape, rows: usize, columns: usize) -> usize {
+    if rows.div_ceil(128) * columns.div_ceil(TILE_COLUMNS) < 2 * tape.processors { 64 } else { 128 }
 }
 
 /// Threads that make a tile of so many rows: a warp for each 32 x 32.
 pub fn tile_threads(rows: usize) -> u32 {
     int(2 * rows).unsigned_abs()
-}
-
-/// Shares that a sum over `len` things is split into, where `blocks` work on each share.
-pub fn shares(blocks: usize, len: usize) -> usize {
-    (2 * BLOCKS).div_ceil(blocks).clamp(1, len.max(1))
 }
 
 /// The kernel's name for tiles of 64 or 128 rows, wide or not.
@@ -137,10 +132,11 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
     let StagePlace::Packed { forward, .. } = tape.places.stages[stage] else { return };
     let (rows, c) = (tape.n * conv.output.pixels(), conv.output.c);
     let (view, pixels, tile) = match &conv.src {
-        Source::Pixels { .. } => (args::View::default(), tape.at(tape.places.pixels), 128),
-        Source::View(view) => (tape.view(view), 0, tile_rows(rows, c)),
+        Source::Pixels { .. } => (args::View::default(), tape.at(tape.places.pixels), 64),
+        Source::View(view) => (tape.view(view), 0, tile_rows(tape, rows, c)),
     };
-    let blocks = rows.div_ceil(tile);
+    let columns = c.div_ceil(TILE_COLUMNS);
+    let blocks = tape.shared_out(rows.div_ceil(tile), columns);
     let moments = moments(tape, conv.out, blocks);
     let args = args::ConvForward {
         view,
@@ -157,38 +153,55 @@ fn conv(tape: &mut Tape, conv: &Conv, stage: usize) {
     let names = ["conv_forward_64", "conv_forward_128", "conv_forward_64_wide", "conv_forward_128_wide"];
     let kernel = match conv.src {
         Source::Pixels { .. } => "conv_forward_pixels",
-        Source::View(_) => by_size(names, tile, conv.input.c.is_multiple_of(tape.vector())),
+        Source::View(_) => by_size(names, tile, tape.wide(conv.input.c) && c.is_multiple_of(PAIR)),
     };
-    tape.launch(kernel, [blocks, c.div_ceil(TILE_COLUMNS), 1], tile_threads(tile), &args);
+    tape.launch(kernel, [blocks, columns, 1], tile_threads(tile), &args);
     norm(tape, conv.out, blocks);
 }
 
 /// The name of a depthwise kernel.
 macro_rules! depthwise_kernel {
-    ($what:literal, $window:expr) => {
+    ($what:literal, $wide:expr, $window:expr) => {
+        if $wide {
+            depthwise_kernel!(@ $what, $window, "_wide")
+        } else {
+            depthwise_kernel!(@ $what, $window, "")
+        }
+    };
+    (@ $what:literal, $window:expr, $width:literal) => {
         match ($window.kernel, $window.stride) {
-            (1, 1) => concat!("depthwise_", $what, "_11"),
-            (1, _) => concat!("depthwise_", $what, "_12"),
-            (3, 1) => concat!("depthwise_", $what, "_31"),
-            (3, _) => concat!("depthwise_", $what, "_32"),
-            (5, 1) => concat!("depthwise_", $what, "_51"),
-            (5, _) => concat!("depthwise_", $what, "_52"),
-            (7, 1) => concat!("depthwise_", $what, "_71"),
-            _ => concat!("depthwise_", $what, "_72"),
+            (1, 1) => concat!("depthwise_", $what, "_11", $width),
+            (1, _) => concat!("depthwise_", $what, "_12", $width),
+            (3, 1) => concat!("depthwise_", $what, "_31", $width),
+            (3, _) => concat!("depthwise_", $what, "_32", $width),
+            (5, 1) => concat!("depthwise_", $what, "_51", $width),
+            (5, _) => concat!("depthwise_", $what, "_52", $width),
+            (7, 1) => concat!("depthwise_", $what, "_71", $width),
+            _ => concat!("depthwise_", $what, "_72", $width),
         }
     };
 }
 pub(super) use depthwise_kernel;
 
-/// Tiles of outputs of one image, in x and in y.
-pub fn depthwise_tiles(dw: &Depthwise) -> (usize, usize) {
-    let rows = if dw.window.stride == 1 { 8 } else { 4 };
-    (dw.output.w.div_ceil(8), dw.output.h.div_ceil(rows))
+/// Tiles of a depthwise kernel's map, of so many rows and 8 columns.
+pub fn tiles_of(tape: &Tape, shape: crate::graph::Shape, rows: usize) -> args::TileCount {
+    let (x, y) = (shape.w.div_ceil(8), shape.h.div_ceil(rows));
+    args::TileCount { x: int(x), y: int(y), all: int(tape.n * x * y), pad: 0 }
+}
+
+/// Those of its outputs, and the blocks that share them out.
+pub fn output_tiles(tape: &Tape, dw: &Depthwise) -> (args::TileCount, usize) {
+    let tiles = tiles_of(tape, dw.output, if dw.window.stride == 1 { 8 } else { 4 });
+    (tiles, depthwise_blocks(tape, tiles, dw))
+}
+
+/// Blocks that share tiles of a depthwise kernel out.
+pub fn depthwise_blocks(tape: &Tape, tiles: args::TileCount, dw: &Depthwise) -> usize {
+    tape.shared_out(tiles.all.unsigned_abs() as usize, dw.input.c.div_ceil(LANES))
 }
 
 fn depthwise(tape: &mut Tape, dw: &Depthwise) {
-    let (tiles_x, tiles_y) = depthwise_tiles(dw);
-    let (blocks, c) = (tape.n * tiles_x * tiles_y, dw.output.c);
+    let ((tiles, blocks), c) = (output_tiles(tape, dw), dw.output.c);
     let moments = moments(tape, dw.out, blocks);
     let args = args::DepthwiseForward {
         view: tape.view(&dw.src),
@@ -196,10 +209,9 @@ fn depthwise(tape: &mut Tape, dw: &Depthwise) {
         out: tape.value(dw.out),
         moments,
         win: args::Window::new(&dw.window, dw.input, dw.output),
-        tiles_x: int(tiles_x),
-        tiles_y: int(tiles_y),
+        tiles,
     };
-    let kernel = depthwise_kernel!("forward", dw.window);
+    let kernel = depthwise_kernel!("forward", c.is_multiple_of(PAIR), dw.window);
     tape.launch(kernel, [blocks, c.div_ceil(LANES), 1], THREADS, &args);
     norm(tape, dw.out, blocks);
 }
@@ -251,7 +263,8 @@ fn norm_args(tape: &Tape, id: NormId, moments: u64, blocks: usize) -> Option<(us
 
 fn pool(tape: &mut Tape, src: &View, input: crate::graph::Shape, out: args::Map) {
     let args = args::Join { a: tape.view(src), out, pixels: int(input.pixels()), ..args::Join::default() };
-    tape.launch("pool_forward", [input.c.div_ceil(LANES), tape.n, 1], THREADS, &args);
+    let kernel = if tape.wide(input.c) { "pool_forward_wide" } else { "pool_forward" };
+    tape.launch(kernel, [input.c.div_ceil(LANES), tape.n, 1], THREADS, &args);
 }
 
 /// A gate's arguments; the sums for batch-norm are left out.

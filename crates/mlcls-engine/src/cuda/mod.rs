@@ -62,6 +62,18 @@ impl CudaDevice {
         gpu::check(self.ordinal)
     }
 
+    /// Whether trainers on such devices can [join](CudaTrainer::join) a group, as far as this process can tell.
+    ///
+    /// # Errors
+    /// NCCL is not found.
+    pub fn check_group(self) -> Result<()> {
+        #[cfg(any(test, feature = "emulator"))]
+        if self.ordinal == Self::EMULATED {
+            return Ok(());
+        }
+        gpu::check_group()
+    }
+
     /// A name for a new group of [trainers](CudaTrainer::join) on such devices: one of them makes it and gives it to all others.
     ///
     /// # Errors

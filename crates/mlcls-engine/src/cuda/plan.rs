@@ -104,10 +104,10 @@ impl Plan {
             return Err(Error::Batch { max: 0, found: 0 });
         }
         program.trains(graph)?;
-        // The kernels count with 32 bits.
+        // The kernels count with 32 bits, and some have a row of blocks for each image, of which there can be 65,535.
         let largest =
             program.values.iter().map(|v| v.shape.len()).max().unwrap_or(0).max(graph.input_shape().len());
-        let most = (i32::MAX as usize / 2) / largest.max(1);
+        let most = ((i32::MAX as usize / 2) / largest.max(1)).min(65_535);
         if max > most {
             return Err(Error::Batch { max: most, found: max });
         }
@@ -210,6 +210,7 @@ impl Plan {
             mode: self.mode,
             precision: self.precision,
             n,
+            processors: self.device.processors(),
             frozen: self.frozen,
             stage: None,
             base: self.base,

@@ -9,6 +9,9 @@ use crate::program::{GateId, NormId, Program, ValueId, View};
 /// Threads of a block of kernels that take one element each, and of most others.
 pub const THREADS: u32 = 256;
 
+/// Blocks of the larger kernels that a processor of a GPU has at a time, about.
+const RESIDENT: usize = 8;
+
 /// Launches under way, for a batch of `n` images.
 pub struct Tape<'a> {
     pub program: &'a Program,
@@ -16,6 +19,8 @@ pub struct Tape<'a> {
     pub mode: Mode,
     pub precision: Precision,
     pub n: usize,
+    /// Processors of the device.
+    pub processors: usize,
     /// Stages that do not learn: they run as in inference, and nothing goes back through them.
     pub frozen: usize,
     /// The stage that is being written down.
@@ -87,9 +92,31 @@ impl Tape<'_> {
         self.at(place.at + which as usize * place.stride)
     }
 
-    /// Channels that a kernel of the wide kind reads at a time.
+    /// Channels that a wide kernel of products and sums reads at a time.
     pub fn vector(&self) -> usize {
         16 / self.precision.bytes()
+    }
+
+    /// Whether so many channels can be read by its kind.
+    pub fn wide(&self, c: usize) -> bool {
+        c.is_multiple_of(self.vector())
+    }
+
+    /// Whether wide kernels can read a value's gradient: that of the output is in single precision.
+    pub fn wide_gradient(&self, id: ValueId) -> bool {
+        id != self.program.output && self.wide(self.program.values[id].shape.c)
+    }
+
+    /// Blocks that share tiles out among themselves, where as many share each of `columns` columns of them. All have about
+    /// the same number of tiles.
+    pub fn shared_out(&self, tiles: usize, columns: usize) -> usize {
+        let most = (RESIDENT * self.processors).div_ceil(columns);
+        tiles.div_ceil(tiles.div_ceil(most).max(1))
+    }
+
+    /// Shares that a sum over `len` things is split into, where `blocks` work on each share.
+    pub fn shares(&self, blocks: usize, len: usize) -> usize {
+        (4 * self.processors).div_ceil(blocks).clamp(1, len.max(1))
     }
 
     /// A value as its producer writes it.
@@ -132,7 +159,6 @@ impl Tape<'_> {
             a: norm(NormVector::A),
             b: norm(NormVector::B),
             k: norm(NormVector::C),
-            mean: norm(NormVector::Mean),
             scale: norm(NormVector::Scale),
             shift: norm(NormVector::Shift),
             gate: gate(|g| g.gate),

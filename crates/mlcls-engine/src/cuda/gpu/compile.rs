@@ -30,8 +30,8 @@ impl Nvrtc {
         if !found() {
             return Err(cuda(
                 "no compiler for the kernels found (libnvrtc.so.12 or libnvrtc.so.13); it comes with the \
-                 CUDA toolkit or with pip install nvidia-cuda-nvrtc-cu12 (nvidia-cuda-nvrtc for CUDA 13), \
-                 and its folder must be in LD_LIBRARY_PATH",
+                 CUDA toolkit or with pip install nvidia-cuda-nvrtc-cu12 (nvidia-cuda-nvrtc for CUDA 13); \
+                 unless that is the pip of the first python3 on PATH, its folder must be in LD_LIBRARY_PATH",
             ));
         }
         // SAFETY: the library is there, and the function is not called.

@@ -113,20 +113,27 @@ pub(super) fn cuda(reason: impl Into<String>) -> Error {
     Error::Cuda { reason: reason.into() }
 }
 
-/// Puts an error of the driver into words.
+/// Puts an error of the driver into words. Graphs, modules and contexts take memory of the GPU, too.
 pub(super) fn failed(what: &str) -> impl Fn(DriverError) -> Error {
     move |error| {
+        if out_of_memory(&error) {
+            return Error::OutOfGpuMemory { bytes: None };
+        }
         let words = error.error_string().map(|words| words.to_string_lossy()).unwrap_or_default();
         cuda(format!("{what}: {:?} {words}", error.0).trim_end())
     }
 }
 
-/// An error of asking for memory.
+/// An error of asking for memory of the GPU.
 pub(super) fn refused(bytes: usize) -> impl Fn(DriverError) -> Error {
-    move |error| match error.0 {
-        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::OutOfMemory { bytes },
-        _ => failed("asking for memory")(error),
+    move |error| match out_of_memory(&error) {
+        true => Error::OutOfGpuMemory { bytes: Some(bytes) },
+        false => failed("asking for memory")(error),
     }
+}
+
+pub(super) fn out_of_memory(error: &DriverError) -> bool {
+    error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
 }
 
 #[cfg(test)]
@@ -145,6 +152,14 @@ mod tests {
         for error in [listed, opened] {
             assert!(error.starts_with("CUDA: ") && error.contains("NVIDIA driver"), "{error}");
         }
+    }
+
+    #[test]
+    fn whatever_finds_no_memory_on_the_gpu_says_so() {
+        let full = || DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+        assert!(matches!(failed("recording")(full()), Error::OutOfGpuMemory { bytes: None }));
+        assert!(matches!(refused(7)(full()), Error::OutOfGpuMemory { bytes: Some(7) }));
+        assert!(refused(7)(full()).to_string().contains("7 bytes"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Libraries of CUDA, looked for as the loader does and then in the places where the toolkit, pip and conda put them, none of
 //! which the loader knows by itself.
 
-use std::env::var_os;
-use std::ffi::{CStr, c_void};
+use std::env::{split_paths, var_os};
+use std::ffi::{CStr, OsStr, c_void};
 use std::fs::read_dir;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -36,13 +36,21 @@ fn folders() -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(set).collect();
     all.push("/usr/local/cuda".into());
     all = all.into_iter().map(|toolkit| toolkit.join("lib64")).collect();
-    for lib in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(set).map(|root| root.join("lib")) {
+    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(set);
+    let python = var_os("PATH").and_then(|path| environment(&path));
+    for lib in environments.chain(python).map(|root| root.join("lib")) {
         let pythons = inside(&lib).into_iter().filter(|path| path.to_string_lossy().contains("/python3"));
         let packages = pythons.flat_map(|python| inside(&python.join("site-packages/nvidia")));
         all.extend(packages.map(|package| package.join("lib")));
         all.push(lib);
     }
     all
+}
+
+/// The environment of the first `python3` of PATH, which need not have been activated.
+fn environment(path: &OsStr) -> Option<PathBuf> {
+    let bin = split_paths(path).find(|bin| bin.is_absolute() && bin.join("python3").exists())?;
+    bin.parent().map(Path::to_path_buf)
 }
 
 fn inside(folder: &Path) -> Vec<PathBuf> {
@@ -80,5 +88,23 @@ mod system {
 
     pub(super) fn symbol(_: NonNull<c_void>, _: &CStr) -> Option<NonNull<c_void>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_first_python_of_path_shows_its_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let bins = ["empty/bin", "first/bin", "second/bin"].map(|bin| folder.path().join(bin));
+        bins.iter().for_each(|bin| fs::create_dir_all(bin).unwrap());
+        bins[1..].iter().for_each(|bin| fs::write(bin.join("python3"), "").unwrap());
+        let path = std::env::join_paths([&[PathBuf::from("here")], &bins[..]].concat()).unwrap();
+        assert_eq!(environment(&path), Some(folder.path().join("first")));
+        assert_eq!(environment(OsStr::new("")), None);
     }
 }

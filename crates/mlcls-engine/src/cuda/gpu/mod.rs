@@ -19,8 +19,8 @@ use self::cache::Cache;
 use self::compile::Nvrtc;
 pub use self::driver::{GpuInfo, gpus};
 use self::driver::{cuda, dotted, failed, refused};
-pub(super) use self::nccl::unique_id as new_group;
 use self::nccl::{FLOAT32, FLOAT64, Nccl};
+pub(super) use self::nccl::{check as check_group, unique_id as new_group};
 use self::pinned::{Pair, Pinned, grown};
 use self::tape::{Kernel, Tape};
 use super::device::{Address, Device, Launch, TapeId};
@@ -54,6 +54,9 @@ impl Gpu {
         let info = driver::find(ordinal)?;
         let nvrtc = Nvrtc::find(info.driver.0)?;
         let context = CudaContext::new(ordinal).map_err(failed(&format!("opening {}", info.name)))?;
+        // Else the first stream would wait for the whole context, which breaks what another thread is recording.
+        // SAFETY: nothing is tracked before there is a stream.
+        unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let staging = Staging {
             stream: context.new_stream().map_err(failed("making a stream"))?,
@@ -61,6 +64,9 @@ impl Gpu {
             written: None,
             read: None,
         };
+        // The events of pinned memory tell when a copy has left it.
+        // SAFETY: any time is right for this.
+        unsafe { context.enable_event_tracking() };
         let module = load(&context, &nvrtc, &info, precision, source)?;
         let (tapes, kernels, uploads) = Default::default();
         Ok(Self {
@@ -150,6 +156,10 @@ fn load(
 }
 
 impl Device for Gpu {
+    fn processors(&self) -> usize {
+        self.info.multiprocessors as usize
+    }
+
     /// The memory is zero.
     fn alloc(&mut self, bytes: usize) -> Result<Address> {
         let bytes = bytes.max(1);
@@ -159,6 +169,8 @@ impl Device for Gpu {
         self.blocks.push(at);
         // SAFETY: the block was just made with this length, and is freed when the stream is done.
         unsafe { result::memset_d8_async(at, 0, bytes, self.stream.cu_stream()) }.map_err(refused(bytes))?;
+        // What is staged does not wait for this stream.
+        self.stream.synchronize().map_err(refused(bytes))?;
         Ok(at)
     }
 

@@ -56,8 +56,8 @@ impl Functions {
         let library = Library::find("libnccl.so.2").ok_or_else(|| {
             cuda(
                 "no library for several GPUs found (libnccl.so.2); it comes with pip install nvidia-nccl-cu12 \
-                 (nvidia-nccl-cu13 for CUDA 13) or with the system's package libnccl2, and its folder must be in \
-                 LD_LIBRARY_PATH",
+                 (nvidia-nccl-cu13 for CUDA 13) or with the system's package libnccl2; unless that is the pip of the \
+                 first python3 on PATH, its folder must be in LD_LIBRARY_PATH",
             )
         })?;
         let missing = || cuda("the libnccl.so.2 that was found is older than 2.4; install a newer one");
@@ -104,6 +104,11 @@ impl Functions {
         let version = self.version();
         cuda(format!("NCCL {version}: {what}: {words}{last}; with NCCL_DEBUG=INFO set it says more"))
     }
+}
+
+/// Whether NCCL is there.
+pub(in crate::cuda) fn check() -> Result<()> {
+    Functions::find().map(drop)
 }
 
 /// A name for a new group of GPUs, of 128 bytes. Rank 0 makes it and gives it to all others.

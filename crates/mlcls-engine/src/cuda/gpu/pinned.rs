@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, PinnedHostSlice};
 
-use super::driver::refused;
-use crate::error::Result;
+use super::driver::{failed, out_of_memory};
+use crate::error::{Error, Result};
 
 /// A buffer. It is freed when the last copy that was marked on it is over.
 pub(super) type Pinned = PinnedHostSlice<u8>;
@@ -36,7 +36,11 @@ pub(super) fn grown<'a>(
         Some(buffer) => Ok(buffer),
         None => {
             // SAFETY: any bytes will do, and each is written before it is read.
-            let made = unsafe { context.alloc_pinned_with_flags(bytes, 0) }.map_err(refused(bytes))?;
+            let made = unsafe { context.alloc_pinned_with_flags(bytes, 0) };
+            let made = made.map_err(|error| match out_of_memory(&error) {
+                true => Error::OutOfMemory { bytes }, // of the host, whatever room the GPU has
+                false => failed("asking for memory to copy through")(error),
+            })?;
             Ok(buffer.insert(made))
         }
     }

@@ -8,11 +8,21 @@ struct Pixel {
     int image, y, x;
 };
 
+// Whether every window is one pixel, with the same place in input and output: then rows are rows, and x is their number.
+__device__ inline bool is_point(const Window& win) {
+    return win.kernel == 1 && win.stride == 1 && win.oh == win.h && win.ow == win.w;
+}
+
+// A pixel of a map h x w.
+__device__ inline Pixel pixel_of(int outer, int h, int w) {
+    int image = outer / (h * w), pixel = outer % (h * w);
+    return Pixel{image, pixel / w, pixel % w};
+}
+
 // The input pixel at which the window under an output pixel begins; it may lie in the border.
 __device__ inline Pixel window_start(const Window& win, int outer) {
-    int pixel = outer % (win.oh * win.ow);
-    return Pixel{outer / (win.oh * win.ow), pixel / win.ow * win.stride - win.top,
-                 pixel % win.ow * win.stride - win.left};
+    Pixel p = pixel_of(outer, win.oh, win.ow);
+    return Pixel{p.image, p.y * win.stride - win.top, p.x * win.stride - win.left};
 }
 
 // The window under each output pixel, tap after tap, channels inside; of the image itself.
@@ -23,12 +33,16 @@ struct PixelWindows {
     const float* scale; // [3]
     const float* shift; // [3]
     typedef Pixel Row;
+    typedef int Parts; // the channel and the pixel's byte; or -1: in the border
     __device__ Row row(int outer) const { return window_start(win, outer); }
-    __device__ void load(const Row& r, int inner, float (&out)[W]) const {
+    __device__ Parts fetch(const Row& r, int inner) const {
         int tap = inner / win.c, ch = inner % win.c;
         int y = r.y + tap / win.kernel, x = r.x + tap % win.kernel;
-        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return;
-        out[0] = (float)pixels[(((size_t)r.image * win.h + y) * win.w + x) * win.c + ch] * scale[ch] + shift[ch];
+        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return -1;
+        return ch << 8 | pixels[((r.image * win.h + y) * win.w + x) * win.c + ch];
+    }
+    __device__ void finish(const Row&, int, Parts parts, int, float (&out)[W]) const {
+        if (parts >= 0) out[0] = (float)(parts & 0xFF) * scale[parts >> 8] + shift[parts >> 8];
     }
 };
 
@@ -39,18 +53,25 @@ struct Windows {
     const View& view;
     const Window& win;
     typedef Pixel Row;
-    __device__ Row row(int outer) const { return window_start(win, outer); }
-    __device__ void load(const Row& r, int inner, float (&out)[W]) const {
-        int ch = inner, y = r.y, x = r.x;
-        if (win.kernel > 1) {
-            int tap = inner / win.c;
-            ch = inner % win.c;
-            y += tap / win.kernel;
-            x += tap % win.kernel;
-        }
-        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return;
-        size_t i = (((size_t)r.image * win.h + y) * win.w + x) * win.c + ch;
-        ::load<W>(view, i, r.image, ch, out);
+    struct Parts {
+        Chunk<W> value;
+        int ch; // or -1: in the border
+    };
+    __device__ Row row(int outer) const {
+        if (!is_point(win)) return window_start(win, outer);
+        return Row{view.gate ? outer / (win.h * win.w) : 0, 0, outer};
+    }
+    __device__ Parts fetch(const Row& r, int inner) const {
+        if (is_point(win)) return Parts{chunk_at<W>(view.value + r.x * win.c + inner), inner};
+        int tap = inner / win.c, ch = inner % win.c;
+        int y = r.y + tap / win.kernel, x = r.x + tap % win.kernel;
+        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return Parts{{}, -1};
+        return Parts{chunk_at<W>(view.value + ((r.image * win.h + y) * win.w + x) * win.c + ch), ch};
+    }
+    __device__ void finish(const Row& r, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
+        if (parts.ch < 0) return;
+        for (int j = 0; j < PIECE<W>; j++) out[j] = get(parts.value.v[piece + j]);
+        if (view.scale) Seen<PIECE<W>>(view, r.image, parts.ch + piece).apply(out);
     }
 };
 
@@ -63,9 +84,11 @@ struct GradientRows {
     struct Row {
         int at, image;
     };
+    typedef GradientParts<W> Parts;
     __device__ Row row(int outer) const { return Row{outer, g.gate ? outer / pixels : 0}; }
-    __device__ void load(const Row& r, int inner, float (&out)[W]) const {
-        ::load<W>(g, (size_t)r.at * g.c + inner, r.image, inner, out);
+    __device__ Parts fetch(const Row& r, int inner) const { return ::fetch<W>(g, r.at * g.c + inner); }
+    __device__ void finish(const Row& r, int inner, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
+        Reached<PIECE<W>>(g, r.image, inner + piece).apply(g, parts, piece, out);
     }
 };
 
@@ -76,26 +99,31 @@ struct GradientWindows {
     const Gradient& g;
     const Window& win;
     typedef Pixel Row;
+    struct Parts {
+        GradientParts<W> parts;
+        int ch; // or -1: of no output
+    };
     __device__ Row row(int outer) const {
-        int pixel = outer % (win.h * win.w);
-        return Row{outer / (win.h * win.w), pixel / win.w + win.top, pixel % win.w + win.left};
+        if (is_point(win)) return Row{g.gate ? outer / (win.h * win.w) : 0, 0, outer};
+        Pixel p = pixel_of(outer, win.h, win.w);
+        return Row{p.image, p.y + win.top, p.x + win.left};
     }
-    __device__ void load(const Row& r, int inner, float (&out)[W]) const {
-        int ch = inner, y = r.y, x = r.x;
-        if (win.kernel > 1) {
-            int tap = inner / win.oc;
-            ch = inner % win.oc;
-            y -= tap / win.kernel;
-            x -= tap % win.kernel;
-        }
+    __device__ Parts fetch(const Row& r, int inner) const {
+        if (is_point(win)) return at(r.x * win.oc + inner, inner);
+        int tap = inner / win.oc, ch = inner % win.oc;
+        int y = r.y - tap / win.kernel, x = r.x - tap % win.kernel;
         if (win.stride > 1) {
-            if (y < 0 || x < 0 || y % win.stride || x % win.stride) return;
+            if (y < 0 || x < 0 || y % win.stride || x % win.stride) return Parts{{}, -1};
             y /= win.stride;
             x /= win.stride;
         }
-        if ((u32)y >= (u32)win.oh || (u32)x >= (u32)win.ow) return;
-        size_t i = (((size_t)r.image * win.oh + y) * win.ow + x) * win.oc + ch;
-        ::load<W>(g, i, r.image, ch, out);
+        if ((u32)y >= (u32)win.oh || (u32)x >= (u32)win.ow) return Parts{{}, -1};
+        return at(((r.image * win.oh + y) * win.ow + x) * win.oc + ch, ch);
+    }
+    __device__ Parts at(int i, int ch) const { return Parts{::fetch<W>(g, i), ch}; }
+    __device__ void finish(const Row& r, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
+        if (parts.ch < 0) return;
+        Reached<PIECE<W>>(g, r.image, parts.ch + piece).apply(g, parts.parts, piece, out);
     }
 };
 
@@ -106,9 +134,11 @@ struct WeightRows {
     const Store* weight;
     int k;
     typedef int Row;
+    typedef Chunk<W> Parts;
     __device__ Row row(int outer) const { return outer; }
-    __device__ void load(const Row& r, int inner, float (&out)[W]) const {
-        ::load<W>(weight + (size_t)r * k + inner, out);
+    __device__ Parts fetch(const Row& r, int inner) const { return chunk_at<W>(weight + r * k + inner); }
+    __device__ void finish(const Row&, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
+        for (int j = 0; j < PIECE<W>; j++) out[j] = get(parts.v[piece + j]);
     }
 };
 
@@ -142,64 +172,61 @@ struct ConvForward {
     const Store* weight;
     const float* bias;
     Map out;
-    float* moments; // [blocks, 3, oc]: rows, their mean, and the sum of squares about it; or null
+    float* moments; // [gridDim.x, 3, oc]: rows, their mean, and the sum of squares about it; or null
     Window win;
     int n; // images
     int pad;
 };
 
-template <int BM, class Input, int W>
+// Tiles of BM rows are shared out among `gridDim.x` blocks, which leave the moments of all of theirs together; C columns at a
+// time are written.
+template <int BM, class Input, int W, int C>
 __device__ inline void conv_forward(const ConvForward& args, const Input& input) {
     __shared__ Tiles<BM, false> tiles;
     int rows = args.n * args.win.oh * args.win.ow, columns = args.win.oc;
     int k = args.win.kernel * args.win.kernel * args.win.c;
-    int m = blockIdx.x * BM, n = blockIdx.y * BN;
     WeightRows<W> weights{args.weight, k};
-    product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
-
-    constexpr int TEAMS = 2 * BM / BN;
-    int column = threadIdx.x % BN, team = threadIdx.x / BN;
-    int count = min(BM, rows - m), ch = n + column;
+    Team<BM, C> team;
+    int n = blockIdx.y * BN, ch = n + team.column;
     bool inside = ch < columns;
-    float bias = inside && args.bias ? args.bias[ch] : 0.0f;
-    float sum = 0.0f;
-    if (inside) {
-        for (int r = team; r < count; r += TEAMS) {
-            float v = put(args.out, (size_t)(m + r) * columns + ch, tiles.out[r][column] + bias);
-            tiles.out[r][column] = v;
-            sum += v;
+    float bias[C];
+    fill(bias, 0.0f);
+    for (int j = 0; j < C && inside && args.bias; j++) bias[j] = args.bias[ch + j];
+    Moments moments[C] = {};
+    for (int m = blockIdx.x * BM; m < rows; m += gridDim.x * BM) {
+        product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
+        float v[Team<BM, C>::ROWS][C];
+#pragma unroll
+        for (int i = 0; i < Team<BM, C>::ROWS; i++) {
+            int r = team.row(i);
+            numbers(&tiles.out[r][team.column], v[i]);
+            for (int j = 0; j < C; j++) v[i][j] += bias[j];
+            if (inside && m + r < rows) put(args.out, (size_t)(m + r) * columns + ch, v[i]);
         }
+        if (args.moments && inside) add_rows(moments, v, (rows - m - team.team + team.TEAMS - 1) / team.TEAMS);
+        __syncthreads();
     }
     if (!args.moments) return;
-    float mean = column_sum<TEAMS>(sum, column, team) / count;
-    float square = 0.0f;
-    if (inside) {
-        for (int r = team; r < count; r += TEAMS) {
-            float d = tiles.out[r][column] - mean;
-            square += d * d;
-        }
-    }
-    square = column_sum<TEAMS>(square, column, team);
-    if (inside && team == 0) {
-        float* moments = args.moments + (size_t)blockIdx.x * 3 * columns + ch;
-        moments[0] = (float)count;
-        moments[columns] = mean;
-        moments[2 * columns] = square;
-    }
+    Moments all = team.moments(moments);
+    if (threadIdx.x >= BN || n + threadIdx.x >= columns) return;
+    float* to = args.moments + (size_t)blockIdx.x * 3 * columns + n + threadIdx.x;
+    to[0] = all.rows;
+    to[columns] = all.mean;
+    to[2 * columns] = all.square;
 }
 
-#define CONV_FORWARD(BM, SUFFIX, W)                                                                                    \
+#define CONV_FORWARD(BM, SUFFIX, W, C)                                                                                 \
     KERNEL(conv_forward_##BM##SUFFIX, ConvForward, 2 * BM) {                                                           \
-        conv_forward<BM, Windows<W>, W>(args, Windows<W>{args.view, args.win});                                        \
+        conv_forward<BM, Windows<W>, W, C>(args, Windows<W>{args.view, args.win});                                     \
     }
-CONV_FORWARD(64, , 1)
-CONV_FORWARD(128, , 1)
-CONV_FORWARD(64, _wide, VECTOR)
-CONV_FORWARD(128, _wide, VECTOR)
+CONV_FORWARD(64, , 1, 1)
+CONV_FORWARD(128, , 1, 1)
+CONV_FORWARD(64, _wide, VECTOR, PAIR)
+CONV_FORWARD(128, _wide, VECTOR, PAIR)
 
-KERNEL(conv_forward_pixels, ConvForward, 256) {
+KERNEL(conv_forward_pixels, ConvForward, 128) {
     PixelWindows input{args.pixels, args.win, args.normalise, args.normalise + 3};
-    conv_forward<128, PixelWindows, 1>(args, input);
+    conv_forward<64, PixelWindows, 1, 1>(args, input);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -214,43 +241,57 @@ struct ConvInput {
     int pad;
 };
 
-template <int BM, int W>
+template <int BM, int W, int C>
 __device__ inline void conv_input(const ConvInput& args) {
     __shared__ Tiles<BM, false> tiles;
     int rows = args.n * args.win.h * args.win.w, columns = args.win.c;
     int k = args.win.kernel * args.win.kernel * args.win.oc;
-    int m = blockIdx.x * BM, n = blockIdx.y * BN;
     GradientWindows<W> input{args.g, args.win};
     WeightRows<W> weights{args.weight, k};
-    product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
-
-    constexpr int TEAMS = 2 * BM / BN;
-    int column = threadIdx.x % BN, team = threadIdx.x / BN;
-    int count = min(BM, rows - m), ch = n + column;
+    Team<BM, C> team;
+    int n = blockIdx.y * BN, ch = n + team.column;
     bool inside = ch < columns;
-    float sum = 0.0f, dot = 0.0f;
-    if (inside) {
-        for (int r = team; r < count; r += TEAMS) {
-            float z = 0.0f;
-            float d = put(args.target, (size_t)(m + r) * columns + ch, ch, tiles.out[r][column], z);
-            sum += d;
-            dot += d * z;
+    typedef Finished<C> Target;
+    float sum[C], dot[C];
+    fill(sum, 0.0f);
+    fill(dot, 0.0f);
+    for (int m = blockIdx.x * BM; m < rows; m += gridDim.x * BM) {
+        product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
+        Target finished(args.target, inside, ch);
+        constexpr int STEP = 4; // rows on their way at a time
+        for (int i = 0; i < Team<BM, C>::ROWS; i += STEP) {
+            typename Target::Parts parts[STEP];
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int row = m + team.row(i + j);
+                if (inside && row < rows) parts[j] = Target::fetch(args.target, (size_t)row * columns + ch);
+            }
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int r = team.row(i + j);
+                float d[C];
+                numbers(&tiles.out[r][team.column], d);
+                if (inside && m + r < rows) finished.put(args.target, (size_t)(m + r) * columns + ch, parts[j], d);
+            }
         }
+        for (int j = 0; j < C; j++) {
+            sum[j] += finished.sum[j];
+            dot[j] += finished.dot[j];
+        }
+        __syncthreads();
     }
     if (!args.target.y) return;
-    sum = column_sum<TEAMS>(sum, column, team);
-    dot = column_sum<TEAMS>(dot, column, team);
-    if (inside && team == 0) {
-        float* sums = args.target.sums + (size_t)blockIdx.x * 2 * columns + ch;
-        sums[0] = sum;
-        sums[columns] = dot;
-    }
+    float all[2] = {team.sum(sum), team.sum(dot)};
+    if (threadIdx.x >= BN || n + threadIdx.x >= columns) return;
+    float* sums = args.target.sums + (size_t)blockIdx.x * 2 * columns + n + threadIdx.x;
+    sums[0] = all[0];
+    sums[columns] = all[1];
 }
 
-KERNEL(conv_input_64, ConvInput, 128) { conv_input<64, 1>(args); }
-KERNEL(conv_input_128, ConvInput, 256) { conv_input<128, 1>(args); }
-KERNEL(conv_input_64_wide, ConvInput, 128) { conv_input<64, VECTOR>(args); }
-KERNEL(conv_input_128_wide, ConvInput, 256) { conv_input<128, VECTOR>(args); }
+KERNEL(conv_input_64, ConvInput, 128) { conv_input<64, 1, 1>(args); }
+KERNEL(conv_input_128, ConvInput, 256) { conv_input<128, 1, 1>(args); }
+KERNEL(conv_input_64_wide, ConvInput, 128) { conv_input<64, VECTOR, PAIR>(args); }
+KERNEL(conv_input_128_wide, ConvInput, 256) { conv_input<128, VECTOR, PAIR>(args); }
 
 // ---------------------------------------------------------------------------------------------------------------------------
 // Gradients of weights: the pixels are split among `gridDim.z` blocks, whose shares are added up in their order.
@@ -266,6 +307,7 @@ struct ConvWeight {
     int length; // pixels of a split
 };
 
+// W: the gradient's width.
 template <class Input, int W>
 __device__ inline void conv_weight(const ConvWeight& args, const Input& input) {
     constexpr int BM = 64;
@@ -289,10 +331,14 @@ KERNEL(conv_weight, ConvWeight, 128) {
 KERNEL(conv_weight_wide, ConvWeight, 128) {
     conv_weight<Windows<VECTOR>, VECTOR>(args, Windows<VECTOR>{args.view, args.win});
 }
-KERNEL(conv_weight_pixels, ConvWeight, 128) {
-    PixelWindows input{args.pixels, args.win, args.normalise, args.normalise + 3};
-    conv_weight<PixelWindows, 1>(args, input);
-}
+
+#define CONV_WEIGHT_PIXELS(SUFFIX, W)                                                                                  \
+    KERNEL(conv_weight_pixels##SUFFIX, ConvWeight, 128) {                                                              \
+        PixelWindows input{args.pixels, args.win, args.normalise, args.normalise + 3};                                 \
+        conv_weight<PixelWindows, W>(args, input);                                                                     \
+    }
+CONV_WEIGHT_PIXELS(, 1)
+CONV_WEIGHT_PIXELS(_wide, VECTOR)
 
 // Adds up shares [parts, out, taps, in] into [out, in, taps].
 struct WeightSum {
@@ -305,9 +351,9 @@ KERNEL(weight_sum, WeightSum, 256) {
     int len = args.outputs * args.taps * args.in, i = blockIdx.x * LANES + threadIdx.x % LANES;
     float sum = 0.0f;
     if (i < len) {
-        for (int p = threadIdx.x / LANES; p < args.parts; p += GROUPS) sum += args.shares[(size_t)p * len + i];
+        for (int p = threadIdx.x / LANES; p < args.parts; p += Lane<1>::GROUPS) sum += args.shares[(size_t)p * len + i];
     }
-    sum = group_sum(sum);
+    sum = group_sum({sum});
     if (i >= len || threadIdx.x >= LANES) return;
     int o = i / (args.taps * args.in), tap = i / args.in % args.taps, ch = i % args.in;
     args.out[((size_t)o * args.in + ch) * args.taps + tap] = sum;
@@ -321,15 +367,16 @@ struct BiasSum {
 };
 
 KERNEL(bias_sum, BiasSum, 256) {
-    int ch = blockIdx.x * LANES + threadIdx.x % LANES;
+    Lane<1> lane;
+    int ch = blockIdx.x * LANES + lane.first;
     float sum = 0.0f;
     if (ch < args.g.c) {
-        for (int r = blockIdx.y * GROUPS + threadIdx.x / LANES; r < args.rows; r += gridDim.y * GROUPS) {
+        for (int r = blockIdx.y * lane.GROUPS + lane.group; r < args.rows; r += gridDim.y * lane.GROUPS) {
             float d[1];
-            load<1>(args.g, (size_t)r * args.g.c + ch, r / args.pixels, ch, d);
+            Reached<1>(args.g, r / args.pixels, ch).apply(args.g, fetch<1>(args.g, r * args.g.c + ch), 0, d);
             sum += d[0];
         }
     }
-    sum = group_sum(sum);
+    sum = group_sum({sum});
     if (ch < args.g.c && threadIdx.x < LANES) args.shares[(size_t)blockIdx.y * args.g.c + ch] = sum;
 }

@@ -1,142 +1,267 @@
-// Depthwise convolutions: a block takes a tile of pixels of one image and 32 channels. What lies under the tile is read,
-// activated and kept in shared memory; a thread then slides over it for its own channel.
+// Depthwise convolutions: a block takes tiles of pixels and 32 channels, one tile after the other. What lies under a tile is
+// read, activated and kept in shared memory; a thread then slides over it for W channels of one column.
 
-// Rows and columns of a tile of outputs: fewer rows with stride 2, whose input is larger.
+// Rows and columns of a tile: fewer rows of outputs with stride 2, whose input is larger.
+constexpr int COLUMNS = 8;
 template <int S>
-struct TileOf {
-    static constexpr int H = S == 1 ? 8 : 4, W = 8;
+constexpr int ROWS_OF = S == 1 ? 8 : 4;
+
+// The tiles of a map.
+struct TileCount {
+    int x, y; // of one image
+    int all;  // of all images
+    int pad;
 };
+
+// Where a tile begins.
+struct Tile {
+    int image, y, x;
+
+    __device__ Tile(const TileCount& tiles, int rows, int tile) {
+        int within = tile % (tiles.x * tiles.y);
+        image = tile / (tiles.x * tiles.y);
+        y = within / tiles.x * rows;
+        x = within % tiles.x * COLUMNS;
+    }
+};
+
+// A thread's place in tiles of so many rows: W channels of a column, and some rows.
+template <int TALL, int W>
+struct Place {
+    static constexpr int ROWS = TALL / W, GROUPS = Lane<W>::GROUPS;
+    int lane, group, column, row; // channel of the block's, group of threads, column and first row of the tile
+
+    __device__ Place() {
+        Lane<W> at;
+        lane = at.first;
+        group = at.group;
+        column = group % COLUMNS;
+        row = group / COLUMNS * ROWS;
+    }
+    // How many of its rows are there.
+    __device__ int rows(int y, int h) const { return min(ROWS, h - y - row); }
+};
+
+// Weights [c, taps] of W channels from `ch` on; zeros where there are no channels.
+template <int K, int W>
+__device__ inline void weights_of(const float* weight, bool inside, int ch, float (&out)[K * K][W]) {
+#pragma unroll
+    for (int t = 0; t < K * K; t++) {
+#pragma unroll
+        for (int j = 0; j < W; j++) out[t][j] = inside ? weight[(size_t)(ch + j) * K * K + t] : 0.0f;
+    }
+}
+
+// The input under the tile whose first output is (y, x): rows and columns from its first window on, zeros outside.
+template <int K, int S>
+struct InputTile {
+    static constexpr int H = (ROWS_OF<S> - 1) * S + K, WIDTH = (COLUMNS - 1) * S + K;
+    alignas(16) float v[H][WIDTH][LANES];
+
+    // Several pixels are on their way at a time.
+    template <int W>
+    __device__ void fetch(const View& view, const Seen<W>& seen, const Window& win, const Tile& tile, bool inside, int ch) {
+        constexpr int GROUPS = Lane<W>::GROUPS, STEP = 4;
+        Lane<W> lane;
+        int top = tile.y * S - win.top, left = tile.x * S - win.left;
+        for (int i = lane.group; i < H * WIDTH; i += STEP * GROUPS) {
+            Chunk<W> parts[STEP];
+            bool there[STEP];
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int y = top + (i + j * GROUPS) / WIDTH, x = left + (i + j * GROUPS) % WIDTH;
+                there[j] = inside && (u32)y < (u32)win.h && (u32)x < (u32)win.w;
+                if (there[j]) parts[j] = chunk_at<W>(view.value + ((tile.image * win.h + y) * win.w + x) * win.c + ch);
+            }
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int pixel = i + j * GROUPS;
+                if (pixel >= H * WIDTH) break;
+                float value[W];
+                fill(value, 0.0f);
+                if (there[j]) {
+                    load(parts[j], value);
+                    seen.apply(value);
+                }
+                float* to = &v[pixel / WIDTH][pixel % WIDTH][lane.first];
+                *reinterpret_cast<Numbers<W>*>(to) = as_numbers(value);
+            }
+        }
+    }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// Outputs.
 
 struct DepthwiseForward {
     View view;
     const float* weight; // [c, taps]
     Map out;
-    float* moments; // [blocks, 3, c], as of other convolutions; or null
+    float* moments; // [gridDim.x, 3, c], as of other convolutions; or null
     Window win;
-    int tiles_x, tiles_y; // of one image
+    TileCount tiles;
 };
 
-// The input under the tile whose first output is (oy, ox): rows and columns from its first window on, zeros outside.
-template <int K, int S>
-struct InputTile {
-    static constexpr int H = (TileOf<S>::H - 1) * S + K, W = (TileOf<S>::W - 1) * S + K;
-    float v[H][W][LANES];
-
-    __device__ void fetch(const View& view, const Window& win, int image, int oy, int ox, int ch) {
-        int lane = threadIdx.x % LANES;
-        for (int i = threadIdx.x / LANES; i < H * W; i += GROUPS) {
-            int y = oy * S - win.top + i / W, x = ox * S - win.left + i % W;
-            float value[1] = {0.0f};
-            if (ch < win.c && (u32)y < (u32)win.h && (u32)x < (u32)win.w) {
-                load<1>(view, (((size_t)image * win.h + y) * win.w + x) * win.c + ch, image, ch, value);
-            }
-            v[i / W][i % W][lane] = value[0];
-        }
-    }
-};
-
-template <int K, int S>
+template <int K, int S, int W>
 __device__ inline void depthwise_forward(const DepthwiseForward& args) {
-    constexpr int TH = TileOf<S>::H, TW = TileOf<S>::W;
+    typedef Place<ROWS_OF<S>, W> At;
+    constexpr int ROWS = At::ROWS;
     __shared__ InputTile<K, S> input;
     const Window& win = args.win;
-    int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
-    int tile = blockIdx.x % (args.tiles_x * args.tiles_y), image = blockIdx.x / (args.tiles_x * args.tiles_y);
-    int oy = tile / args.tiles_x * TH, ox = tile % args.tiles_x * TW;
-    int ch = blockIdx.y * LANES + lane;
+    At at;
+    int ch = blockIdx.y * LANES + at.lane;
     bool inside = ch < win.c;
-    input.fetch(args.view, win, image, oy, ox, ch);
-    float weight[K * K];
-#pragma unroll
-    for (int t = 0; t < K * K; t++) weight[t] = inside ? args.weight[(size_t)ch * K * K + t] : 0.0f;
-    __syncthreads();
+    float weight[K * K][W];
+    weights_of<K, W>(args.weight, inside, ch, weight);
+    Seen<W> seen(args.view, 0, inside ? ch : 0);
+    Moments moments[W] = {};
+    for (int number = blockIdx.x; number < args.tiles.all; number += gridDim.x) {
+        Tile tile(args.tiles, ROWS_OF<S>, number);
+        seen.turn(args.view, tile.image, inside ? ch : 0);
+        __syncthreads();
+        input.fetch(args.view, seen, win, tile, inside, ch);
+        __syncthreads();
 
-    // A group of threads has one column of the tile.
-    int rows = min(TH, win.oh - oy), columns = min(TW, win.ow - ox);
-    float out[TH], sum = 0.0f;
+        float out[ROWS][W] = {};
 #pragma unroll
-    for (int r = 0; r < TH; r++) {
-        if (!inside || r >= rows || group >= columns) continue;
-        float v = 0.0f;
+        for (int y = 0; y < (ROWS - 1) * S + K; y++) {
 #pragma unroll
-        for (int t = 0; t < K * K; t++) v += input.v[r * S + t / K][group * S + t % K][lane] * weight[t];
-        out[r] = put(args.out, (((size_t)image * win.oh + oy + r) * win.ow + ox + group) * win.c + ch, v);
-        sum += out[r];
+            for (int x = 0; x < K; x++) {
+                float v[W];
+                numbers(&input.v[at.row * S + y][at.column * S + x][at.lane], v);
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    int tap = y - r * S;
+                    if (tap < 0 || tap >= K) continue;
+                    for (int j = 0; j < W; j++) out[r][j] += v[j] * weight[tap * K + x][j];
+                }
+            }
+        }
+        int x = tile.x + at.column, rows = at.rows(tile.y, win.oh);
+        if (!inside || x >= win.ow) continue;
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            int y = tile.y + at.row + r;
+            if (r < rows) put(args.out, (size_t)((tile.image * win.oh + y) * win.ow + x) * win.c + ch, out[r]);
+        }
+        if (args.moments) add_rows(moments, out, rows);
     }
     if (!args.moments) return;
-    float mean = group_sum(sum) / (rows * columns), square = 0.0f;
-#pragma unroll
-    for (int r = 0; r < TH; r++) {
-        if (inside && r < rows && group < columns) square += (out[r] - mean) * (out[r] - mean);
-    }
-    square = group_sum(square);
-    if (!inside || group) return;
-    float* moments = args.moments + (size_t)blockIdx.x * 3 * win.c + ch;
-    moments[0] = (float)(rows * columns);
-    moments[win.c] = mean;
-    moments[2 * win.c] = square;
+    Moments all = group_moments(moments);
+    ch = blockIdx.y * LANES + threadIdx.x;
+    if (threadIdx.x >= LANES || ch >= win.c) return;
+    float* to = args.moments + (size_t)blockIdx.x * 3 * win.c + ch;
+    to[0] = all.rows;
+    to[win.c] = all.mean;
+    to[2 * win.c] = all.square;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
-// The gradient of the input: a tile of 8 x 8 input pixels and all outputs that they were part of.
+// The gradient of the input: tiles of 8 x 8 input pixels and all outputs that they were part of.
 
 struct DepthwiseInput {
     Gradient g;
     const float* weight;
     Target target;
     Window win;
-    int tiles_x, tiles_y; // of one image's input
+    TileCount tiles; // of the input
 };
 
 // The least integer not below a / b, for b above 0.
 __device__ inline int ceil_div(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 
-template <int K, int S>
+// With stride 2 an output has every second tap over a pixel: which ones depends on where windows begin, and on the pixel. `SKEW`
+// is how far behind the first output row's window the last tap of the tile's first row lies, 0 or, with stride 2, 1.
+template <int K, int S, int SKEW, int W>
 __device__ inline void depthwise_input(const DepthwiseInput& args) {
-    constexpr int T = 8, H = (T - 1 + K - 1) / S + 1;
-    __shared__ float dy[H][H][LANES];
+    constexpr int T = 8, H = (T + K - 2) / S + 1, TAPS = (K + S - 1) / S;
+    typedef Place<T, W> At;
+    constexpr int ROWS = At::ROWS;
+    alignas(16) __shared__ float dy[H][H][LANES];
     const Window& win = args.win;
-    int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
-    int tile = blockIdx.x % (args.tiles_x * args.tiles_y), image = blockIdx.x / (args.tiles_x * args.tiles_y);
-    int iy = tile / args.tiles_x * T, ix = tile % args.tiles_x * T;
-    int ch = blockIdx.y * LANES + lane;
+    At at;
+    int ch = blockIdx.y * LANES + at.lane;
     bool inside = ch < win.c;
-    // The first output that has this tile's first pixel in its window.
-    int oy = ceil_div(iy + win.top - (K - 1), S), ox = ceil_div(ix + win.left - (K - 1), S);
-    for (int i = group; i < H * H; i += GROUPS) {
-        int y = oy + i / H, x = ox + i % H;
-        float d[1] = {0.0f};
-        if (inside && (u32)y < (u32)win.oh && (u32)x < (u32)win.ow) {
-            load<1>(args.g, (((size_t)image * win.oh + y) * win.ow + x) * win.c + ch, image, ch, d);
-        }
-        dy[i / H][i % H][lane] = d[0];
-    }
-    float weight[K * K];
-#pragma unroll
-    for (int t = 0; t < K * K; t++) weight[t] = inside ? args.weight[(size_t)ch * K * K + t] : 0.0f;
-    __syncthreads();
+    Reached<W> reached(args.g, 0, inside ? ch : 0);
+    Finished<W> finished(args.target, inside, ch);
 
-    float sum = 0.0f, dot = 0.0f;
-    int x = ix + group;
-    if (inside && x < win.w) {
-        for (int y = iy; y < min(iy + T, win.h); y++) {
-            float v = 0.0f;
+    // The tile's column c has tap `last + c - S q` of the output in column q; `last` is the same for all tiles, as they begin at
+    // multiples of 8. So this thread's taps are odd + S i, of the outputs `newest - i`.
+    int last = K - 1 - (S > 1 ? abs(win.left - (K - 1)) % S : 0);
+    int odd = (last + at.column) % S, newest = (last + at.column) / S;
+    float weight[K][TAPS][W];
 #pragma unroll
-            for (int t = 0; t < K * K; t++) {
-                int py = y + win.top - t / K, px = x + win.left - t % K;
-                if (S > 1 && (py % S || px % S)) continue; // no output has this pixel under this tap
-                v += dy[py / S - oy][px / S - ox][lane] * weight[t];
+    for (int y = 0; y < K; y++) {
+#pragma unroll
+        for (int i = 0; i < TAPS; i++) {
+            int x = odd + S * i;
+#pragma unroll
+            for (int j = 0; j < W; j++) {
+                weight[y][i][j] = inside && x < K ? args.weight[(size_t)(ch + j) * K * K + y * K + x] : 0.0f;
             }
-            float z = 0.0f;
-            float d = put(args.target, (((size_t)image * win.h + y) * win.w + x) * win.c + ch, ch, v, z);
-            sum += d;
-            dot += d * z;
+        }
+    }
+    for (int number = blockIdx.x; number < args.tiles.all; number += gridDim.x) {
+        Tile tile(args.tiles, T, number);
+        // The first output that has this tile's first pixel in its window.
+        int oy = ceil_div(tile.y + win.top - (K - 1), S), ox = ceil_div(tile.x + win.left - (K - 1), S);
+        reached.turn(args.g, tile.image, inside ? ch : 0);
+        __syncthreads();
+        constexpr int STEP = 4;
+        for (int i = at.group; i < H * H; i += STEP * At::GROUPS) {
+            GradientParts<W> parts[STEP];
+            bool there[STEP];
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int y = oy + (i + j * At::GROUPS) / H, x = ox + (i + j * At::GROUPS) % H;
+                there[j] = inside && (u32)y < (u32)win.oh && (u32)x < (u32)win.ow;
+                if (there[j]) parts[j] = fetch<W>(args.g, ((tile.image * win.oh + y) * win.ow + x) * win.c + ch);
+            }
+#pragma unroll
+            for (int j = 0; j < STEP; j++) {
+                int pixel = i + j * At::GROUPS;
+                if (pixel >= H * H) break;
+                float d[W];
+                fill(d, 0.0f);
+                if (there[j]) reached.apply(args.g, parts[j], 0, d);
+                *reinterpret_cast<Numbers<W>*>(&dy[pixel / H][pixel % H][at.lane]) = as_numbers(d);
+            }
+        }
+        __syncthreads();
+
+        int x = tile.x + at.column, rows = inside && x < win.w ? at.rows(tile.y, win.h) : 0;
+        size_t first = (size_t)((tile.image * win.h + tile.y + at.row) * win.w + x) * win.c + ch;
+        typename Finished<W>::Parts parts[ROWS];
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            if (r < rows) parts[r] = Finished<W>::fetch(args.target, first + (size_t)r * win.w * win.c);
+        }
+        float d[ROWS][W] = {};
+        int row = at.row / S;
+#pragma unroll
+        for (int q = 0; q < (ROWS + K - 2) / S + 1; q++) {
+#pragma unroll
+            for (int i = 0; i < TAPS; i++) {
+                float v[W];
+                // A tap beyond the window has weight 0; its output may lie before the tile.
+                numbers(&dy[row + q][max(newest - i, 0)][at.lane], v);
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    int tap = r + K - 1 - SKEW - S * q;
+                    if (tap < 0 || tap >= K) continue;
+                    for (int j = 0; j < W; j++) d[r][j] += v[j] * weight[tap][i][j];
+                }
+            }
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            if (r < rows) finished.put(args.target, first + (size_t)r * win.w * win.c, parts[r], d[r]);
         }
     }
     if (!args.target.y) return;
-    sum = group_sum(sum);
-    dot = group_sum(dot);
-    if (!inside || group) return;
+    float sum = group_sum(finished.sum), dot = group_sum(finished.dot);
+    ch = blockIdx.y * LANES + threadIdx.x;
+    if (threadIdx.x >= LANES || ch >= win.c) return;
     float* sums = args.target.sums + (size_t)blockIdx.x * 2 * win.c + ch;
     sums[0] = sum;
     sums[win.c] = dot;
@@ -150,47 +275,73 @@ struct DepthwiseWeight {
     View view;
     float* shares; // [gridDim.x, c, taps]
     Window win;
-    int tiles_x, tiles_y; // of one image's output
-    int tiles;            // of all images
-    int pad;
+    TileCount tiles; // of the output
 };
 
-template <int K, int S>
+template <int K, int S, int W>
 __device__ inline void depthwise_weight(const DepthwiseWeight& args) {
-    constexpr int TH = TileOf<S>::H, TW = TileOf<S>::W;
+    typedef Place<ROWS_OF<S>, W> At;
+    constexpr int ROWS = At::ROWS;
     __shared__ InputTile<K, S> input;
     const Window& win = args.win;
-    int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, ch = blockIdx.y * LANES + lane;
+    At at;
+    int ch = blockIdx.y * LANES + at.lane;
     bool inside = ch < win.c;
-    float acc[K * K] = {};
-    for (int tile = blockIdx.x; tile < args.tiles; tile += gridDim.x) {
-        int within = tile % (args.tiles_x * args.tiles_y), image = tile / (args.tiles_x * args.tiles_y);
-        int oy = within / args.tiles_x * TH, ox = within % args.tiles_x * TW;
-        __syncthreads();
-        input.fetch(args.view, win, image, oy, ox, ch);
-        __syncthreads();
-        int x = ox + group;
-        if (!inside || x >= win.ow) continue;
+    Seen<W> seen(args.view, 0, inside ? ch : 0);
+    Reached<W> reached(args.g, 0, inside ? ch : 0);
+    float acc[K * K][W] = {};
+    for (int number = blockIdx.x; number < args.tiles.all; number += gridDim.x) {
+        Tile tile(args.tiles, ROWS_OF<S>, number);
+        seen.turn(args.view, tile.image, inside ? ch : 0);
+        reached.turn(args.g, tile.image, inside ? ch : 0);
+        int x = tile.x + at.column, rows = inside && x < win.ow ? at.rows(tile.y, win.oh) : 0;
+        int first = ((tile.image * win.oh + tile.y + at.row) * win.ow + x) * win.c + ch;
+        GradientParts<W> parts[ROWS];
 #pragma unroll
-        for (int r = 0; r < TH; r++) {
-            if (oy + r >= win.oh) continue;
-            float d[1];
-            load<1>(args.g, (((size_t)image * win.oh + oy + r) * win.ow + x) * win.c + ch, image, ch, d);
+        for (int r = 0; r < ROWS; r++) {
+            if (r < rows) parts[r] = fetch<W>(args.g, first + r * win.ow * win.c);
+        }
+        __syncthreads();
+        input.fetch(args.view, seen, win, tile, inside, ch);
+        __syncthreads();
+        float d[ROWS][W] = {};
 #pragma unroll
-            for (int t = 0; t < K * K; t++) acc[t] += d[0] * input.v[r * S + t / K][group * S + t % K][lane];
+        for (int r = 0; r < ROWS; r++) {
+            if (r < rows) reached.apply(args.g, parts[r], 0, d[r]);
+        }
+#pragma unroll
+        for (int y = 0; y < (ROWS - 1) * S + K; y++) {
+#pragma unroll
+            for (int x = 0; x < K; x++) {
+                float v[W];
+                numbers(&input.v[at.row * S + y][at.column * S + x][at.lane], v);
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    int tap = y - r * S;
+                    if (tap < 0 || tap >= K) continue;
+                    for (int j = 0; j < W; j++) acc[tap * K + x][j] += v[j] * d[r][j];
+                }
+            }
         }
     }
+    ch = blockIdx.y * LANES + threadIdx.x;
 #pragma unroll
     for (int t = 0; t < K * K; t++) {
         float sum = group_sum(acc[t]);
-        if (inside && group == 0) args.shares[((size_t)blockIdx.x * win.c + ch) * K * K + t] = sum;
+        if (threadIdx.x < LANES && ch < win.c) args.shares[((size_t)blockIdx.x * win.c + ch) * K * K + t] = sum;
     }
 }
 
+#define DEPTHWISE_WIDTH(K, S, SUFFIX, W)                                                                               \
+    KERNEL(depthwise_forward_##K##S##SUFFIX, DepthwiseForward, 256) { depthwise_forward<K, S, W>(args); }              \
+    KERNEL(depthwise_input_##K##S##SUFFIX, DepthwiseInput, 256) {                                                      \
+        if (S == 1 || (args.win.top - (K - 1)) % 2 == 0) depthwise_input<K, S, 0, W>(args);                            \
+        else depthwise_input<K, S, S - 1, W>(args);                                                                    \
+    }                                                                                                                  \
+    KERNEL(depthwise_weight_##K##S##SUFFIX, DepthwiseWeight, 256) { depthwise_weight<K, S, W>(args); }
 #define DEPTHWISE(K, S)                                                                                                \
-    KERNEL(depthwise_forward_##K##S, DepthwiseForward, 256) { depthwise_forward<K, S>(args); }                         \
-    KERNEL(depthwise_input_##K##S, DepthwiseInput, 256) { depthwise_input<K, S>(args); }                               \
-    KERNEL(depthwise_weight_##K##S, DepthwiseWeight, 256) { depthwise_weight<K, S>(args); }
+    DEPTHWISE_WIDTH(K, S, , 1)                                                                                         \
+    DEPTHWISE_WIDTH(K, S, _wide, PAIR)
 DEPTHWISE(1, 1)
 DEPTHWISE(1, 2)
 DEPTHWISE(3, 1)

@@ -173,6 +173,9 @@ inline float __uint_as_float(uint32_t bits) {
     return v;
 }
 
+inline float __expf(float v) { return expf(v); }
+inline float __fdividef(float a, float b) { return a / b; }
+
 inline uint16_t bf16_bits(float v) {
     uint32_t bits = __float_as_uint(v);
     if ((bits & 0x7FFFFFFF) > 0x7F800000) return 0x7FFF;

@@ -65,4 +65,6 @@ __device__ inline float warp_sum(float v) {
     return v;
 }
 
-#define KERNEL(name, Args, max_threads) extern "C" __global__ void __launch_bounds__(max_threads) name(const Args args)
+// At least 512 threads of a processor, so that a thread has at most 128 registers.
+#define KERNEL(name, Args, max_threads)                                                                                \
+    extern "C" __global__ void __launch_bounds__(max_threads, 512 / (max_threads)) name(const Args args)

@@ -45,19 +45,29 @@ KERNEL(add_backward, Join, 256) {
     give(args.target, i, factor * get(args.out, i));
 }
 
-KERNEL(pool_forward, Join, 256) {
-    int lane = threadIdx.x % LANES, c = args.a.c, ch = blockIdx.x * LANES + lane, image = blockIdx.y;
-    float sum = 0.0f;
+template <int W>
+__device__ inline void pool_forward(const Join& args) {
+    Lane<W> lane;
+    int c = args.a.c, ch = blockIdx.x * LANES + lane.first, image = blockIdx.y;
+    float sum[W];
+    fill(sum, 0.0f);
     if (ch < c) {
-        for (int r = threadIdx.x / LANES; r < args.pixels; r += GROUPS) {
-            float v[1];
-            load<1>(args.a, ((size_t)image * args.pixels + r) * c + ch, image, ch, v);
-            sum += v[0];
+        Seen<W> seen(args.a, image, ch);
+#pragma unroll 4
+        for (int r = lane.group; r < args.pixels; r += lane.GROUPS) {
+            float v[W];
+            load(chunk_at<W>(args.a.value + ((size_t)image * args.pixels + r) * c + ch), v);
+            seen.apply(v);
+            for (int j = 0; j < W; j++) sum[j] += v[j];
         }
     }
-    sum = group_sum(sum);
-    if (ch < c && threadIdx.x < LANES) put(args.out, (size_t)image * c + ch, sum / args.pixels);
+    float all = group_sum(sum);
+    ch = blockIdx.x * LANES + threadIdx.x;
+    if (threadIdx.x < LANES && ch < c) put(args.out, (size_t)image * c + ch, all / args.pixels);
 }
+
+KERNEL(pool_forward, Join, 256) { pool_forward<1>(args); }
+KERNEL(pool_forward_wide, Join, 256) { pool_forward<VECTOR>(args); }
 
 KERNEL(pool_backward, Join, 256) {
     int i = join_index();

@@ -2,7 +2,8 @@
 //
 // Operands are read through loaders, which show a matrix as rows `outer` of contiguous elements `inner`. In the forward pass
 // and for gradients of inputs, k is inner; for gradients of weights k, the pixels, is outer (`STRIDED`). A block makes a tile of
-// BM x 64 with one warp per 32 x 32 of it; the next slice along k is on its way from memory while this one is multiplied.
+// BM x 64 with one warp per 32 x 32 of it. The next slice along k is on its way from memory while this one is multiplied: what
+// loaders do to it is done when it has arrived.
 
 #define BN 64
 #if PRECISION == BF16 || PRECISION == FP16
@@ -20,7 +21,7 @@ union Tiles {
         alignas(16) Store a[2][STRIDED ? BK * (BM + PAD_OUTER) : BM * (BK + PAD_INNER)];
         alignas(16) Store b[2][STRIDED ? BK * (BN + PAD_OUTER) : BN * (BK + PAD_INNER)];
     } in;
-    float out[BM][BN + 1];
+    float out[BM][BN + 8]; // so that pairs beside each other are written and read without conflicts
 };
 
 // One operand's slice of ROWS x BK on its way from memory to shared memory.
@@ -33,45 +34,53 @@ struct Slice {
     static constexpr bool EVEN = ROWS * BK / W % THREADS == 0;
     const Loader& loader;
     int first, last; // rows of this tile: `first..last` are there
-    typename Loader::Row rows[STRIDED ? 1 : PARTS];
-    Chunk<W> parts[PARTS];
+    int k, k_end;    // of the slice that was fetched
+    typename Loader::Row rows[PARTS];
+    typename Loader::Parts parts[PARTS];
 
-    __device__ Slice(const Loader& loader, int first, int last) : loader(loader), first(first), last(last) {
+    __device__ Slice(const Loader& loader, int first, int last, int k_end)
+        : loader(loader), first(first), last(last), k(0), k_end(k_end) {
         if constexpr (!STRIDED) {
             // The same rows all along k: where they lie is found once.
 #pragma unroll
             for (int i = 0; i < PARTS; i++) {
-                int row = first + (threadIdx.x + i * THREADS) * W / INNER;
+                int row = first + at(i) / INNER;
                 if (row < last) rows[i] = loader.row(row);
             }
         }
     }
 
-    __device__ void fetch(int k, int k_end) {
+    // The first element of part `i`, and whether that is there.
+    __device__ int at(int i) const { return (threadIdx.x + i * THREADS) * W; }
+    __device__ bool there(int i) const {
+        int outer = at(i) / INNER, inner = at(i) % INNER;
+        if (!EVEN && at(i) >= ROWS * BK) return false;
+        return STRIDED ? k + outer < k_end && first + inner < last : first + outer < last && k + inner < k_end;
+    }
+    __device__ int inner(int i) const { return at(i) % INNER + (STRIDED ? first : k); }
+
+    __device__ void fetch(int next) {
+        k = next;
 #pragma unroll
         for (int i = 0; i < PARTS; i++) {
-            int at = (threadIdx.x + i * THREADS) * W;
-            float v[W];
-#pragma unroll
-            for (int j = 0; j < W; j++) v[j] = 0.0f;
-            if (EVEN || at < ROWS * BK) {
-                int outer = at / INNER, inner = at % INNER;
-                if constexpr (STRIDED) {
-                    if (k + outer < k_end && first + inner < last) loader.load(loader.row(k + outer), first + inner, v);
-                } else {
-                    if (first + outer < last && k + inner < k_end) loader.load(rows[i], k + inner, v);
-                }
-            }
-            store<W>(parts[i].v, v);
+            if (!there(i)) continue;
+            if constexpr (STRIDED) rows[i] = loader.row(k + at(i) / INNER);
+            parts[i] = loader.fetch(rows[i], inner(i));
         }
     }
 
     __device__ void keep(Store* to) const {
+        constexpr int P = PIECE<W>;
 #pragma unroll
-        for (int i = 0; i < PARTS; i++) {
-            int at = (threadIdx.x + i * THREADS) * W;
-            if (!EVEN && at >= ROWS * BK) break;
-            *reinterpret_cast<Chunk<W>*>(to + at / INNER * STEP + at % INNER) = parts[i];
+        for (int piece = 0; piece < W; piece += P) {
+#pragma unroll
+            for (int i = 0; i < PARTS; i++) {
+                if (!EVEN && at(i) >= ROWS * BK) break;
+                float v[P];
+                fill(v, 0.0f);
+                if (there(i)) loader.finish(rows[i], inner(i), parts[i], piece, v);
+                store<P>(to + at(i) / INNER * STEP + at(i) % INNER + piece, v);
+            }
         }
     }
 };
@@ -148,10 +157,16 @@ __device__ inline void multiply(float (&acc)[2][4][4], const Store* a, const Sto
 #pragma unroll
             for (int j = 0; j < 4; j++) {
 #if PRECISION == FP32
-                mma_tf32(acc[i][j], la[i], fb[j]); // the small products first
-                mma_tf32(acc[i][j], fa[i], lb[j]);
-#endif
+                // The small products first; and tensor cores do not round but cut when they add, so that sums are ours.
+                float part[4] = {};
+                mma_tf32(part, la[i], fb[j]);
+                mma_tf32(part, fa[i], lb[j]);
+                mma_tf32(part, fa[i], fb[j]);
+#pragma unroll
+                for (int r = 0; r < 4; r++) acc[i][j][r] += part[r];
+#else
                 mma_tf32(acc[i][j], fa[i], fb[j]);
+#endif
             }
         }
     }
@@ -163,24 +178,20 @@ template <int BM, bool STRIDED, class A, class B>
 __device__ inline void product(const A& a, int m, int m_end, const B& b, int n, int n_end, int k_first, int k_end,
                                Tiles<BM, STRIDED>& tiles) {
     constexpr int THREADS = 2 * BM;
-    Slice<A, BM, THREADS, STRIDED> slice_a(a, m, m_end);
-    Slice<B, BN, THREADS, STRIDED> slice_b(b, n, n_end);
+    Slice<A, BM, THREADS, STRIDED> slice_a(a, m, m_end, k_end);
+    Slice<B, BN, THREADS, STRIDED> slice_b(b, n, n_end, k_end);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     int row = warp / 2 * 32, column = warp % 2 * 32;
     float acc[2][4][4] = {};
-    slice_a.fetch(k_first, k_end);
-    slice_b.fetch(k_first, k_end);
-    slice_a.keep(tiles.in.a[0]);
-    slice_b.keep(tiles.in.b[0]);
-    __syncthreads();
+    // In the first turn there is nothing to multiply yet. (Written once: the code is long, and has to fit where it is run from.)
     int turn = 0;
-    for (int k = k_first; k < k_end; k += BK, turn ^= 1) {
+    for (int k = k_first - BK; k < k_end; k += BK, turn ^= 1) {
         bool more = k + BK < k_end;
         if (more) {
-            slice_a.fetch(k + BK, k_end);
-            slice_b.fetch(k + BK, k_end);
+            slice_a.fetch(k + BK);
+            slice_b.fetch(k + BK);
         }
-        multiply<BM, STRIDED>(acc, tiles.in.a[turn], tiles.in.b[turn], row, column);
+        if (k >= k_first) multiply<BM, STRIDED>(acc, tiles.in.a[turn], tiles.in.b[turn], row, column);
         if (more) {
             slice_a.keep(tiles.in.a[turn ^ 1]);
             slice_b.keep(tiles.in.b[turn ^ 1]);
@@ -192,23 +203,48 @@ __device__ inline void product(const A& a, int m, int m_end, const B& b, int n, 
 #pragma unroll
         for (int j = 0; j < 4; j++) {
 #pragma unroll
-            for (int r = 0; r < 4; r++) {
-                tiles.out[row + 16 * i + lane / 4 + r / 2 * 8][column + 8 * j + lane % 4 * 2 + r % 2] = acc[i][j][r];
+            for (int half = 0; half < 2; half++) {
+                float pair[2] = {acc[i][j][2 * half], acc[i][j][2 * half + 1]};
+                float* to = &tiles.out[row + 16 * i + lane / 4 + half * 8][column + 8 * j + lane % 4 * 2];
+                *reinterpret_cast<Numbers<2>*>(to) = as_numbers(pair);
             }
         }
     }
     __syncthreads();
 }
 
-// The sum of a column over the teams of threads that share it; all threads call it, and all get it.
-template <int TEAMS>
-__device__ inline float column_sum(float v, int column, int group) {
-    __shared__ float shares[TEAMS][BN];
-    __syncthreads();
-    shares[group][column] = v;
-    __syncthreads();
-    float sum = 0.0f;
-#pragma unroll
-    for (int g = 0; g < TEAMS; g++) sum += shares[g][column];
-    return sum;
-}
+// How the threads of a tile share its columns out when they take it from `tiles.out`: W columns each, and ROWS rows.
+template <int BM, int W>
+struct Team {
+    static constexpr int TEAMS = 2 * BM * W / BN, ROWS = BM / TEAMS;
+    int column, team;
+
+    __device__ Team() : column(threadIdx.x % (BN / W) * W), team(threadIdx.x / (BN / W)) {}
+    __device__ int row(int r) const { return r * TEAMS + team; }
+
+    // The sum of each column over the teams, in its thread. All threads call it.
+    __device__ float sum(const float (&v)[W]) const {
+        __shared__ float shares[TEAMS][BN];
+        __syncthreads();
+        for (int j = 0; j < W; j++) shares[team][column + j] = v[j];
+        __syncthreads();
+        float sum = 0.0f;
+        if (threadIdx.x < BN) {
+            for (int t = 0; t < TEAMS; t++) sum += shares[t][threadIdx.x];
+        }
+        return sum;
+    }
+
+    // The same of moments.
+    __device__ Moments moments(const Moments (&v)[W]) const {
+        __shared__ Moments shares[TEAMS][BN];
+        __syncthreads();
+        for (int j = 0; j < W; j++) shares[team][column + j] = v[j];
+        __syncthreads();
+        Moments all = {};
+        if (threadIdx.x < BN) {
+            for (int t = 0; t < TEAMS; t++) all.add(shares[t][threadIdx.x]);
+        }
+        return all;
+    }
+};

@@ -16,42 +16,50 @@ struct NormForward {
     float eps, momentum;
 };
 
-// The sum over 32 threads of a channel; a block has 8 channels, and thread 32 i + j holds share j of channel i.
+// A block has 8 channels side by side, and 32 threads for each; thread 8 j + i holds share j of channel i.
+constexpr int NORM_LANES = 8, NORM_SHARES = 32;
+
+// The sum over the threads of a channel.
 __device__ inline double share_sum(double v) {
-    __shared__ double shares[256];
+    __shared__ double shares[NORM_SHARES][NORM_LANES];
+    int lane = threadIdx.x % NORM_LANES;
     __syncthreads();
-    shares[threadIdx.x] = v;
+    shares[threadIdx.x / NORM_LANES][lane] = v;
     __syncthreads();
     double sum = 0.0;
-    for (int j = 0; j < 32; j++) sum += shares[threadIdx.x / 32 * 32 + j];
+    for (int j = 0; j < NORM_SHARES; j++) sum += shares[j][lane];
     return sum;
 }
 
 // What a batch came to in one channel.
-struct Moments {
+struct BatchMoments {
     double rows, mean, square; // the sum of squares about the mean
 };
 
-__device__ inline Moments norm_moments(const NormForward& args, int lane, int ch) {
-    int c = args.c;
+// This thread's channel and share.
+__device__ inline int norm_channel() { return blockIdx.x * NORM_LANES + threadIdx.x % NORM_LANES; }
+__device__ inline int norm_share() { return threadIdx.x / NORM_LANES; }
+
+__device__ inline BatchMoments norm_moments(const NormForward& args) {
+    int c = args.c, ch = norm_channel();
     bool inside = ch < c;
     double rows = 0.0, sum = 0.0;
-    for (int b = lane; inside && b < args.blocks; b += 32) {
+    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
         const float* m = args.moments + (size_t)b * 3 * c + ch;
         rows += m[0];
         sum += (double)m[0] * m[c];
     }
     rows = share_sum(rows);
     double mean = share_sum(sum) / (rows > 0.0 ? rows : 1.0), square = 0.0;
-    for (int b = lane; inside && b < args.blocks; b += 32) {
+    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
         const float* m = args.moments + (size_t)b * 3 * c + ch;
         double d = m[c] - mean;
         square += m[2 * c] + m[0] * d * d;
     }
-    return Moments{rows, mean, share_sum(square)};
+    return BatchMoments{rows, mean, share_sum(square)};
 }
 
-__device__ inline void norm_settle(const NormForward& args, int ch, const Moments& m) {
+__device__ inline void norm_settle(const NormForward& args, int ch, const BatchMoments& m) {
     double var = m.square / m.rows, inv_std = 1.0 / sqrt(var + args.eps), scale = args.weight[ch] * inv_std;
     args.mean[ch] = (float)m.mean;
     args.inv_std[ch] = (float)inv_std;
@@ -63,17 +71,17 @@ __device__ inline void norm_settle(const NormForward& args, int ch, const Moment
 }
 
 KERNEL(norm_forward, NormForward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32;
-    Moments m = norm_moments(args, lane, ch);
-    if (ch < args.c && lane == 0) norm_settle(args, ch, m);
+    int ch = norm_channel();
+    BatchMoments m = norm_moments(args);
+    if (ch < args.c && norm_share() == 0) norm_settle(args, ch, m);
 }
 
 // The same over the batches of several GPUs: what is to be summed, about the running means, which all have in common; and what
 // becomes of the sums.
 KERNEL(norm_forward_here, NormForward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
-    Moments m = norm_moments(args, lane, ch);
-    if (ch >= c || lane) return;
+    int ch = norm_channel(), c = args.c;
+    BatchMoments m = norm_moments(args);
+    if (ch >= c || norm_share()) return;
     double d = m.mean - args.running_mean[ch];
     args.shared[ch] = m.rows * d;
     args.shared[c + ch] = m.square + m.rows * d * d;
@@ -84,7 +92,7 @@ KERNEL(norm_forward_all, NormForward, 256) {
     int ch = blockIdx.x * blockDim.x + threadIdx.x, c = args.c;
     if (ch >= c) return;
     double rows = args.shared[2 * c], sum = args.shared[ch], d = sum / rows;
-    norm_settle(args, ch, Moments{rows, args.running_mean[ch] + d, args.shared[c + ch] - sum * d});
+    norm_settle(args, ch, BatchMoments{rows, args.running_mean[ch] + d, args.shared[c + ch] - sum * d});
 }
 
 // The same vectors from running statistics, for inference.
@@ -100,6 +108,7 @@ struct NormBackward {
     const float* sums; // [blocks, 2, c]: of d and of d * (y - mean)
     const float* weight;
     const float* inv_std;
+    const float* mean;
     float* weight_gradient;
     float* bias_gradient;
     float* a;
@@ -112,42 +121,42 @@ struct NormBackward {
 };
 
 // The sums of a channel, of which its parameters' gradients are made.
-__device__ inline void norm_sums(const NormBackward& args, int lane, int ch, double& sum, double& dot) {
-    int c = args.c;
+__device__ inline void norm_sums(const NormBackward& args, double& sum, double& dot) {
+    int c = args.c, ch = norm_channel();
     bool inside = ch < c;
     sum = dot = 0.0;
-    for (int b = lane; inside && b < args.blocks; b += 32) {
+    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
         const float* s = args.sums + (size_t)b * 2 * c + ch;
         sum += s[0];
         dot += s[c];
     }
     sum = share_sum(sum);
     dot = share_sum(dot);
-    if (!inside || lane) return;
+    if (!inside || norm_share()) return;
     args.weight_gradient[ch] = (float)(dot * args.inv_std[ch]);
     args.bias_gradient[ch] = (float)sum;
 }
 
 __device__ inline void norm_coefficients(const NormBackward& args, int ch, double sum, double dot, double rows) {
-    double inv_std = args.inv_std[ch], a = args.weight[ch] * inv_std;
+    double inv_std = args.inv_std[ch], a = args.weight[ch] * inv_std, b = -a * inv_std * inv_std * dot / rows;
     args.a[ch] = (float)a;
-    args.b[ch] = (float)(-a * inv_std * inv_std * dot / rows);
-    args.k[ch] = (float)(-a * sum / rows);
+    args.b[ch] = (float)b;
+    args.k[ch] = (float)(-a * sum / rows - b * args.mean[ch]);
 }
 
 KERNEL(norm_backward, NormBackward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32;
+    int ch = norm_channel();
     double sum, dot;
-    norm_sums(args, lane, ch, sum, dot);
-    if (ch < args.c && lane == 0) norm_coefficients(args, ch, sum, dot, args.rows);
+    norm_sums(args, sum, dot);
+    if (ch < args.c && norm_share() == 0) norm_coefficients(args, ch, sum, dot, args.rows);
 }
 
 // The same over the batches of several GPUs; parameters get the gradient of this one's.
 KERNEL(norm_backward_here, NormBackward, 256) {
-    int lane = threadIdx.x % 32, ch = blockIdx.x * 8 + threadIdx.x / 32, c = args.c;
+    int ch = norm_channel(), c = args.c;
     double sum, dot;
-    norm_sums(args, lane, ch, sum, dot);
-    if (ch >= c || lane) return;
+    norm_sums(args, sum, dot);
+    if (ch >= c || norm_share()) return;
     args.shared[ch] = sum;
     args.shared[c + ch] = dot;
     if (ch == 0) args.shared[2 * c] = args.rows;
@@ -158,32 +167,36 @@ KERNEL(norm_backward_all, NormBackward, 256) {
     if (ch < c) norm_coefficients(args, ch, args.shared[ch], args.shared[c + ch], args.shared[2 * c]);
 }
 
-// Finishes a gradient that others have written (see `Target`): 64 channels and a share of the rows for each block.
+// Finishes a gradient that others have written (see `Target`): 32 channels and a share of the rows for each block.
 struct Finish {
     Target target;
     int rows, c;
 };
 
-KERNEL(finish, Finish, 256) {
-    int column = threadIdx.x % BN, group = threadIdx.x / BN, ch = blockIdx.x * BN + column;
+template <int W>
+__device__ inline void finish(const Finish& args) {
+    Lane<W> lane;
+    int ch = blockIdx.x * LANES + lane.first;
+    bool inside = ch < args.c;
     Target target = args.target;
     target.accumulate = 1;
-    float sum = 0.0f, dot = 0.0f;
-    if (ch < args.c) {
-        for (int r = blockIdx.y * 4 + group; r < args.rows; r += gridDim.y * 4) {
-            float z = 0.0f;
-            float d = put(target, (size_t)r * args.c + ch, ch, 0.0f, z);
-            sum += d;
-            dot += d * z;
-        }
+    Finished<W> finished(target, inside, ch);
+    for (int r = blockIdx.y * lane.GROUPS + lane.group; inside && r < args.rows; r += gridDim.y * lane.GROUPS) {
+        size_t i = (size_t)r * args.c + ch;
+        float none[W];
+        fill(none, 0.0f);
+        finished.put(target, i, Finished<W>::fetch(target, i), none);
     }
-    sum = column_sum<4>(sum, column, group);
-    dot = column_sum<4>(dot, column, group);
-    if (ch >= args.c || group) return;
+    float sum = group_sum(finished.sum), dot = group_sum(finished.dot);
+    ch = blockIdx.x * LANES + threadIdx.x;
+    if (threadIdx.x >= LANES || ch >= args.c) return;
     float* sums = target.sums + (size_t)blockIdx.y * 2 * args.c + ch;
     sums[0] = sum;
     sums[args.c] = dot;
 }
+
+KERNEL(finish, Finish, 256) { finish<1>(args); }
+KERNEL(finish_wide, Finish, 256) { finish<VECTOR>(args); }
 
 // For a gated value a * gate with d the gradient of the product: per image and channel the sums over pixels of d a, d act',
 // act', d act' (y - mean) and act' (y - mean). The gate's gradient and batch-norm's sums follow from these.
@@ -192,24 +205,40 @@ struct FinishGated {
     int pixels, c;
 };
 
-KERNEL(finish_gated, FinishGated, 256) {
-    int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, ch = blockIdx.x * LANES + lane, image = blockIdx.y;
+template <int W>
+__device__ inline void finish_gated(const FinishGated& args) {
+    Lane<W> lane;
+    int ch = blockIdx.x * LANES + lane.first, image = blockIdx.y;
     const Target& t = args.target;
-    float s[5] = {};
+    float s[5][W] = {};
     if (ch < args.c) {
-        float scale = t.scale[ch], shift = t.shift[ch], mean = t.mean[ch];
-        for (int r = group; r < args.pixels; r += GROUPS) {
+        float scale[W], shift[W], mean[W];
+        numbers(t.scale + ch, scale);
+        numbers(t.shift + ch, shift);
+        numbers(t.mean + ch, mean);
+        for (int r = lane.group; r < args.pixels; r += lane.GROUPS) {
             size_t i = ((size_t)image * args.pixels + r) * args.c + ch;
-            float d = get(t.d[i]), y = get(t.y[i]), z = y * scale + shift, rise = slope(t.act, z);
-            s[0] += d * activate(t.act, z);
-            s[1] += d * rise;
-            s[2] += rise;
-            s[3] += d * rise * (y - mean);
-            s[4] += rise * (y - mean);
+            float d[W], y[W], value[W], rise[W];
+            load(chunk_at<W>(t.d + i), d);
+            load(chunk_at<W>(t.y + i), y);
+            for (int j = 0; j < W; j++) value[j] = rise[j] = y[j] * scale[j] + shift[j];
+            activate(t.act, value);
+            slope(t.act, rise);
+            for (int j = 0; j < W; j++) {
+                s[0][j] += d[j] * value[j];
+                s[1][j] += d[j] * rise[j];
+                s[2][j] += rise[j];
+                s[3][j] += d[j] * rise[j] * (y[j] - mean[j]);
+                s[4][j] += rise[j] * (y[j] - mean[j]);
+            }
         }
     }
+    ch = blockIdx.x * LANES + threadIdx.x;
     for (int j = 0; j < 5; j++) {
         float sum = group_sum(s[j]);
-        if (ch < args.c && group == 0) t.sums[((size_t)image * 5 + j) * args.c + ch] = sum;
+        if (threadIdx.x < LANES && ch < args.c) t.sums[((size_t)image * 5 + j) * args.c + ch] = sum;
     }
 }
+
+KERNEL(finish_gated, FinishGated, 256) { finish_gated<1>(args); }
+KERNEL(finish_gated_wide, FinishGated, 256) { finish_gated<VECTOR>(args); }
