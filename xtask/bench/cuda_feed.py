@@ -84,6 +84,7 @@ def main():
     parser.add_argument("--results", default="cuda_feed", help="path of the file without its ending")
     args = parser.parse_args()
 
+    os.environ.setdefault("VIRTUAL_ENV", sys.prefix)  # where mlcls finds the libraries of this Python's pip
     device, _, ordinal = args.device.partition(":")
     precision = args.precision if device == "cuda" else "auto"
     gpu = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True)

@@ -4,7 +4,7 @@
     rivals.py versions                       one JSON object: package -> version, null if it is not installed
     rivals.py export --model M --batch 16 --size 224 --onnx FILE
     rivals.py run torch|torch-compile|onnxruntime|openvino --model M --mode train|sam|infer
-              --batch 32 --size 224 --threads 2 --reps 7 [--warmup 2] [--onnx FILE]
+              --batch 32 --size 224 --threads 2 --reps 7 [--warmup 2] [--onnx FILE] [--seconds 0] [--warmup-seconds 0]
               [--device cuda] [--dtype fp32|tf32|bf16|fp16]
 
 `run` is one contestant in one process, so that its peak memory is its own. It prints a JSON line per timed step, in images per
@@ -12,8 +12,9 @@ second, and a last one with the median and the peak in MB. The inference engines
 load PyTorch.
 
 Everybody works on the network that `examples/step_speed.rs` times: timm's backbone, OTX's head for 20 labels, single precision (or
-another for PyTorch on a GPU: `--dtype` is autocast's, `tf32` allows TF32), random weights and pixels, on which the speed does not depend. A step of training is forward, loss, backward and SGD; a step of
-SAM has two passes. Inference takes one batch at a time and waits for it.
+another for PyTorch on a GPU: `tf32` allows TF32; the shorter ones are autocast's in training, and all weights have them in
+inference), random weights and pixels, on which the speed does not depend. A step of training is forward, loss, backward and SGD;
+a step of SAM has two passes. Inference takes one batch at a time and waits for it.
 """
 import argparse
 import importlib.metadata
@@ -86,6 +87,9 @@ def torch_step(args):
     short = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(args.dtype)
     model, x = network(args.model).to(args.device), images(args)
     model.train(args.mode != "infer")
+    if args.mode == "infer" and short is not None:
+        # Autocast would cast all weights anew in every step.
+        model, x, short = model.to(short), x.to(short), None
     if args.contestant == "torch-compile":
         model.compile()
 
@@ -174,15 +178,24 @@ STEPS = {
 }
 
 
-def run(args):
-    step = STEPS[args.contestant](args)
-    for _ in range(args.warmup):
-        step()
-    rates = []
-    for _ in range(args.reps):
+def times(step, least, seconds):
+    """The seconds of each step, of so many and for so long at least."""
+    end = time.perf_counter() + seconds
+    while least > 0 or time.perf_counter() < end:
         began = time.perf_counter()
         step()
-        rates.append(args.batch / (time.perf_counter() - began))
+        yield time.perf_counter() - began
+        least -= 1
+
+
+def run(args):
+    step = STEPS[args.contestant](args)
+    # One behind the other, for the first steps may have to compile.
+    list(times(step, args.warmup, 0))
+    list(times(step, 0, args.warmup_seconds))
+    rates = []
+    for took in times(step, args.reps, args.seconds):
+        rates.append(args.batch / took)
         print(json.dumps({"img_per_s": round(rates[-1], 2)}), flush=True)
     print(json.dumps({"median_img_per_s": round(statistics.median(rates), 2), "peak_mb": peak_mb()}), flush=True)
 
@@ -234,7 +247,9 @@ def main():
     timed.add_argument("--mode", choices=["train", "sam", "infer"], default="train")
     timed.add_argument("--threads", type=int, default=2)
     timed.add_argument("--reps", type=int, default=7, help="timed steps")
+    timed.add_argument("--seconds", type=float, default=0, help="more of them until these are over")
     timed.add_argument("--warmup", type=int, default=2, help="steps before those")
+    timed.add_argument("--warmup-seconds", type=float, default=0, help="and steps behind these for so long")
     timed.add_argument("--dtype", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
     timed.set_defaults(do=run)
 

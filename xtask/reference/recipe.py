@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A run of `mlcls train` once more in PyTorch and timm: the rival of docs/results/voc_mini.md.
 
-usage: recipe.py SETTINGS VOC_DIR --weights FILE [--seed N] [--device cpu|cuda] [--workers N] [--eval SPLIT ...]
+usage: recipe.py SETTINGS VOC_DIR --weights FILE [--seed N] [--device cpu|cuda] [--compile] [--workers N]
+       [--eval SPLIT ...]
 
 SETTINGS is the `config.yaml` of a run folder, so that both train by the same settings; what is not here (AdamW, losses other
 than aam, gradient clipping, accumulation) is refused. FILE holds timm's tensors for the backbone. VOC_DIR is a set in VOC
@@ -261,6 +262,7 @@ def main():
     parser.add_argument("--weights", required=True)
     parser.add_argument("--seed", type=int, help="in place of the settings'")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="train through torch.compile")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--eval", nargs="+", default=["test", "val"])
     args = parser.parse_args()
@@ -282,6 +284,8 @@ def main():
     val = torch.utils.data.DataLoader(images(*split(data["val"]), "none"), **feed)
 
     net = Net(config, states.shape[1], args.weights).to(args.device, memory_format=torch.channels_last)
+    # Validation and the average read the same parameters without it. The last batch is shorter: two shapes, not one of any size.
+    learner = torch.compile(net, dynamic=False) if args.compile else net
     steps, epochs, scale = len(loader), train["epochs"], model["scale"]
     interval = max(round(min(epochs, 5) * math.exp(-0.025 * steps)), 1)
     every = auto(config["eval"]["every"], interval)
@@ -311,7 +315,7 @@ def main():
                 now *= 1 - (1 - step / schedule["warmup_iters"]) * (1 - schedule["warmup_ratio"])
             optimizer.param_groups[0]["lr"] = now
             optimizer.zero_grad()
-            loss = angular_loss(net(x), y, scale)
+            loss = angular_loss(learner(x), y, scale)
             loss.backward()
             total, known = total + loss.item(), known + int((y != 0).sum())
             if optim["sam_rho"] > 0:
@@ -320,7 +324,7 @@ def main():
                 with torch.no_grad():
                     torch._foreach_add_(params, shifts)
                 optimizer.zero_grad()
-                angular_loss(net(x), y, scale).backward()
+                angular_loss(learner(x), y, scale).backward()
                 with torch.no_grad():
                     torch._foreach_sub_(params, shifts)
             optimizer.step()

@@ -124,11 +124,14 @@ impl Device {
         Ok(CudaTrainer::new(graph, batch, CudaDevice { ordinal, precision }, weights, update)?)
     }
 
-    /// A name for a new group of trainers on several GPUs.
+    /// A name for a new group of trainers on several GPUs, from the `first` of them; the others see whether they can join it, and
+    /// give nothing.
     #[cfg(feature = "cuda")]
-    pub(crate) fn new_group(self) -> Result<Vec<u8>> {
+    pub(crate) fn new_group(self, first: bool) -> Result<Vec<u8>> {
         let Self::Cuda { ordinal, precision } = self else { unreachable!("asked for on GPUs only") };
-        Ok(CudaDevice { ordinal, precision }.new_group()?)
+        let device = CudaDevice { ordinal, precision };
+        device.check_group()?;
+        Ok(if first { device.new_group()? } else { vec![] })
     }
 
     /// Refuses a network of which a GPU cannot run a part.

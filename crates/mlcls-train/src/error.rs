@@ -99,16 +99,16 @@ pub enum Error {
     },
     /// The run does not fit into the memory of a GPU.
     #[error(
-        "a batch of {batch} does not fit into the memory of {device}, beside one of {eval_batch} for validation: {} MB were refused; \
+        "a batch of {batch} does not fit into the memory of {device}, beside one of {eval_batch} for validation{}; \
          take a smaller train.batch_size (with optim.accumulate a step sees as many images as now), eval.batch_size or \
          model.image_size",
-        bytes.div_ceil(1_000_000)
+        bytes.map(|bytes| format!(": {} MB were refused", bytes.div_ceil(1_000_000))).unwrap_or_default()
     )]
     GpuMemory {
         /// The GPU.
         device: DeviceName,
-        /// Bytes that it was last asked for.
-        bytes: usize,
+        /// Bytes that it was last asked for, where that is known.
+        bytes: Option<usize>,
         /// Images per batch of training.
         batch: usize,
         /// Images per batch of validation.

@@ -171,7 +171,7 @@ fn check_gpu(cuda: &Value, number: usize) -> Result<()> {
         cuda["built"] == true,
         "this mlcls was built without CUDA; build it with --features cuda, or take --device cpu"
     );
-    if let Some(error) = cuda["error"].as_str() {
+    if let Some(error) = ["error", "compiler_error"].into_iter().find_map(|key| cuda[key].as_str()) {
         bail!("{error}");
     }
     let gpus = cuda["gpus"].as_array().map_or(&[][..], Vec::as_slice);
@@ -244,6 +244,8 @@ mod tests {
             message(serde_json::json!({"built": true, "error": "CUDA: no driver"}), 0),
             "CUDA: no driver"
         );
+        let no_compiler = serde_json::json!({"built": true, "error": null, "gpus": [gpu(true)], "compiler_error": "CUDA: no compiler"});
+        assert_eq!(message(no_compiler, 0), "CUDA: no compiler");
         let one = serde_json::json!({"built": true, "error": null, "gpus": [gpu(false), gpu(true)]});
         assert!(message(one.clone(), 2).contains("the driver shows 2"));
         assert!(message(one.clone(), 0).contains("T4 is not supported: it has compute capability 7.5"));

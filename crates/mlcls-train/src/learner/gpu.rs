@@ -50,8 +50,9 @@ impl Gpu {
                 trainer.put_optimizer_vector(name, values)?;
             }
             if world.size() > 1 {
-                let mut group = if world.is_first() { setup.device.new_group()? } else { vec![] };
+                let mut group = setup.device.new_group(world.is_first())?;
                 world.broadcast(&mut group)?;
+                world.barrier()?; // who cannot join is missed here, where NCCL would wait for it
                 trainer.join(&group, world.rank(), world.size())?;
                 if setup.synced() {
                     trainer.synchronise()?;

@@ -104,7 +104,7 @@ impl Setup {
             Inference::new(graph, &weights, eval_batch, device).map(drop)
         };
         made().map_err(|error| match error {
-            Error::Engine(mlcls_engine::Error::OutOfMemory { bytes }) => {
+            Error::Engine(mlcls_engine::Error::OutOfGpuMemory { bytes }) => {
                 Error::GpuMemory { device: device.name(), bytes, batch, eval_batch }
             }
             other => other,
