@@ -10,8 +10,6 @@ use super::places::{NormVector, StagePlace};
 use super::tape::{THREADS, Tape};
 use crate::program::*;
 
-/// Rows that a block of the kernels of whole rows has at least.
-const ROWS: usize = 8;
 /// Pixels of a share of a weight's gradient are a multiple of this, which is one of a product's slices.
 const SLICE: usize = 32;
 /// Fewer pixels than this are not worth a share of their own.
@@ -128,12 +126,14 @@ fn finish(tape: &mut Tape, stage: usize, view: &View) {
     match finishes(tape, stage, view) {
         Finish::No => {}
         Finish::Yes => {
-            let columns = shape.c.div_ceil(LANES);
-            let blocks = tape.shared_out(rows.div_ceil(ROWS), columns);
+            let (columns, wide) = (shape.c.div_ceil(LANES), tape.wide(shape.c));
+            // Rows that a block has at a time.
+            let group = THREADS as usize / LANES * if wide { tape.vector() } else { 1 };
+            let blocks = tape.shared_out(rows.div_ceil(group), columns);
             let sums = tape.scratch(2 * blocks * shape.c);
             let target = target(tape, stage, view, Some(sums));
             let args = args::Finish { target, rows: int(rows), c: int(shape.c) };
-            let kernel = if tape.wide(shape.c) { "finish_wide" } else { "finish" };
+            let kernel = if wide { "finish_wide" } else { "finish" };
             tape.launch(kernel, [columns, blocks, 1], THREADS, &args);
             norm(tape, view.value, blocks);
         }

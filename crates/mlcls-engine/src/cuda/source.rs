@@ -6,8 +6,13 @@ macro_rules! kernels {
         concat!(
             include_str!(concat!("../kernels/cuda/", $machine)),
             include_str!("../kernels/cuda/common.cuh"),
+            include_str!("../kernels/cuda/activation.cuh"),
+            include_str!("../kernels/cuda/view.cuh"),
+            include_str!("../kernels/cuda/block.cuh"),
             include_str!("../kernels/cuda/matrix.cuh"),
+            include_str!("../kernels/cuda/windows.cuh"),
             include_str!("../kernels/cuda/conv.cuh"),
+            include_str!("../kernels/cuda/tile.cuh"),
             include_str!("../kernels/cuda/depthwise.cuh"),
             include_str!("../kernels/cuda/norm.cuh"),
             include_str!("../kernels/cuda/gate.cuh"),

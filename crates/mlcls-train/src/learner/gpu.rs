@@ -49,7 +49,7 @@ impl Gpu {
             for (name, values) in optimizer.vectors() {
                 trainer.put_optimizer_vector(name, values)?;
             }
-            if world.size() > 1 {
+            if world.placement().is_grouped() {
                 let mut group = setup.device.new_group(world.is_first())?;
                 world.broadcast(&mut group)?;
                 world.barrier()?; // who cannot join is missed here, where NCCL would wait for it

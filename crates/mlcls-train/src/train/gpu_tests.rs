@@ -119,3 +119,16 @@ fn processes_with_a_gpu_each_go_where_those_with_processors_go() {
         assert!(whole == cut);
     }
 }
+
+#[test]
+fn a_group_of_one_goes_where_one_alone_goes() {
+    let Some(case) = emulated(&["train.epochs=2", "train.sync_batch_norm=true"], Precision::Fp32) else {
+        return;
+    };
+    case.start("alone", &mut (), &StopFlag::default()).unwrap();
+    start_all(1, &case, "group").remove(0).unwrap();
+    let [mut alone, mut group] = ["alone", "group"].map(|run| outcome_of(&case.path(run)));
+    alone.remove("state");
+    group.remove("state");
+    assert!(alone == group);
+}

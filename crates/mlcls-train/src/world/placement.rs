@@ -42,12 +42,14 @@ pub struct Placement {
     pub(super) local_size: usize,
     /// None for the only one of its kind.
     pub(super) address: Option<Address>,
+    /// Whether it is one of a group, be it of one.
+    pub(super) grouped: bool,
 }
 
 impl Placement {
     /// The only process of its kind.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_rank: 0, local_size: 1, address: None }
+        Self { rank: 0, size: 1, local_rank: 0, local_size: 1, address: None, grouped: false }
     }
 
     /// What the environment says; `None` if no launcher has started this process.
@@ -95,7 +97,9 @@ impl Placement {
         };
         let [rank, size, local_rank, local_size] =
             [rank, size, local_rank, local_size].map(|number| number as usize);
-        Ok(Some(Self { rank, size, local_rank, local_size, address }))
+        // Slurm starts many a process that is meant to be alone.
+        let grouped = size > 1 || !slurm;
+        Ok(Some(Self { rank, size, local_rank, local_size, address, grouped }))
     }
 
     /// The number of this process, from 0.
@@ -116,6 +120,12 @@ impl Placement {
     /// How many processes share the cores and the memory that this one sees.
     pub fn local_size(&self) -> usize {
         self.local_size
+    }
+
+    /// Whether GPUs work as a group: those of several processes do, and so does the one of a single process that torchrun has started,
+    /// which shows on one GPU what several would do.
+    pub fn is_grouped(&self) -> bool {
+        self.grouped
     }
 
     /// The share of this process in what all do together.
@@ -228,8 +238,10 @@ mod tests {
     fn one_process_needs_no_address() {
         let one = [("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")];
         assert_eq!(place(&one), (0, 1, 0, None));
+        assert!(read(&one).unwrap().unwrap().is_grouped() && !Placement::alone().is_grouped());
         let one = [("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_LOCALID", "0")];
         assert_eq!(place(&one), (0, 1, 0, None));
+        assert!(!read(&one).unwrap().unwrap().is_grouped() && read(&SLURM).unwrap().unwrap().is_grouped());
     }
 
     #[test]

@@ -13,7 +13,7 @@ const SHORT: Limits = Limits { arrival: Duration::from_secs(1), silence: Duratio
 
 fn place(rank: usize, size: usize, port: u16) -> Placement {
     let address = (size > 1).then(|| Address { host: "127.0.0.1".to_owned(), port });
-    Placement { rank, size, local_rank: rank, local_size: size, address }
+    Placement { rank, size, local_rank: rank, local_size: size, address, grouped: true }
 }
 
 fn door() -> (TcpListener, u16) {
