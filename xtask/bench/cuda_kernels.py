@@ -18,9 +18,9 @@ PRECISIONS = ["fp32", "tf32", "bf16", "fp16"]
 
 
 def source():
-    """The kernels' files in the order in which cuda/source.rs joins them."""
-    listed = re.findall(r'include_str!\("\.\./(kernels/cuda/\w+\.cuh)"\)', open(f"{ENGINE}/cuda/source.rs").read())
-    return "".join(open(f"{ENGINE}/{path}").read() for path in ["kernels/cuda/hardware.cuh", *listed])
+    """The kernels' files in the order in which cuda/source.rs has them."""
+    listed = re.findall(r'(\w+\.cuh)"', open(f"{ENGINE}/cuda/source.rs").read())
+    return "".join(open(f"{ENGINE}/kernels/cuda/{name}").read() for name in dict.fromkeys(["hardware.cuh", *listed]))
 
 
 def nvrtc():

@@ -93,6 +93,6 @@ impl CudaDevice {
         {
             return Ok(emulator);
         }
-        Ok(Box::new(gpu::Gpu::open(self.ordinal, self.precision, source::SOURCE)?))
+        Ok(Box::new(gpu::Gpu::open(self.ordinal, self.precision, &source::SOURCES)?))
     }
 }

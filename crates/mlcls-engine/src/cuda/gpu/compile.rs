@@ -119,7 +119,7 @@ fn bytes(chars: Vec<c_char>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::source::SOURCE;
+    use crate::cuda::source::SOURCES;
     use crate::precision::Precision;
 
     #[test]
@@ -164,8 +164,10 @@ mod tests {
         };
         for precision in Precision::ALL {
             let options = ["--std=c++17".to_string(), format!("-DPRECISION={}", precision.code())];
-            let code = nvrtc.compile(SOURCE, "sm_80", &options).unwrap();
-            assert_eq!(&code[..4], b"\x7fELF", "{}", precision.name());
+            for source in SOURCES {
+                let code = nvrtc.compile(source, "sm_80", &options).unwrap();
+                assert_eq!(&code[..4], b"\x7fELF", "{}", precision.name());
+            }
         }
     }
 }

@@ -148,7 +148,7 @@ mod tests {
             return;
         }
         let listed = gpus().unwrap_err().to_string();
-        let opened = Gpu::open(0, Precision::Bf16, "").unwrap_err().to_string();
+        let opened = Gpu::open(0, Precision::Bf16, &[]).unwrap_err().to_string();
         for error in [listed, opened] {
             assert!(error.starts_with("CUDA: ") && error.contains("NVIDIA driver"), "{error}");
         }

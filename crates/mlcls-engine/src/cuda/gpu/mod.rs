@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaEvent, CudaModule, CudaStream, DriverError, HostSlice, result};
 use cudarc::nvrtc::Ptx;
+use rayon::prelude::*;
 
 use self::cache::Cache;
 use self::compile::Nvrtc;
@@ -43,14 +44,14 @@ pub(crate) struct Gpu {
     blocks: Vec<Address>,
     /// The group of GPUs that this one works in, if any.
     group: Option<Nccl>,
-    module: Arc<CudaModule>,
+    modules: Vec<Arc<CudaModule>>,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
 }
 
 impl Gpu {
     /// Opens a GPU and loads the kernels, which are compiled if they never were for a GPU like this one.
-    pub(crate) fn open(ordinal: usize, precision: Precision, source: &str) -> Result<Self> {
+    pub(crate) fn open(ordinal: usize, precision: Precision, sources: &[&str]) -> Result<Self> {
         let info = driver::find(ordinal)?;
         let nvrtc = Nvrtc::find(info.driver.0)?;
         let context = CudaContext::new(ordinal).map_err(failed(&format!("opening {}", info.name)))?;
@@ -67,7 +68,8 @@ impl Gpu {
         // The events of pinned memory tell when a copy has left it.
         // SAFETY: any time is right for this.
         unsafe { context.enable_event_tracking() };
-        let module = load(&context, &nvrtc, &info, precision, source)?;
+        let load = |source: &&str| load(&context, &nvrtc, &info, precision, source);
+        let modules = sources.par_iter().map(load).collect::<Result<_>>()?;
         let (tapes, kernels, uploads) = Default::default();
         Ok(Self {
             info,
@@ -78,7 +80,7 @@ impl Gpu {
             staging,
             blocks: Vec::new(),
             group: None,
-            module,
+            modules,
             stream,
             context,
         })
@@ -128,7 +130,7 @@ pub(super) fn check(ordinal: usize) -> Result<()> {
     driver::find(ordinal).map(drop)
 }
 
-/// Loads the kernels into a context, from the cache or compiled.
+/// Loads a part of the kernels into a context, from the cache or compiled.
 fn load(
     context: &Arc<CudaContext>,
     nvrtc: &Nvrtc,
@@ -229,7 +231,7 @@ impl Device for Gpu {
         let mut ready = Vec::with_capacity(launches.len());
         for launch in launches {
             if !self.kernels.contains_key(launch.kernel) {
-                let kernel = Kernel::load(&self.module, launch.kernel, self.info.driver)?;
+                let kernel = Kernel::load(&self.modules, launch.kernel, self.info.driver)?;
                 self.kernels.insert(launch.kernel, kernel);
             }
             ready.push(self.kernels[launch.kernel].prepare(launch)?);

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUevent_flags::CU_EVENT_DEFAULT};
-use cudarc::driver::{CudaEvent, CudaFunction, CudaGraph, CudaModule, CudaStream, result};
+use cudarc::driver::{CudaEvent, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result};
 
 use super::driver::{cuda, failed};
 use crate::cuda::device::Launch;
@@ -23,9 +23,14 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    pub(super) fn load(module: &Arc<CudaModule>, name: &str, driver: (u32, u32)) -> Result<Self> {
+    /// The kernel of this name, from whichever of the modules has it.
+    pub(super) fn load(modules: &[Arc<CudaModule>], name: &str, driver: (u32, u32)) -> Result<Self> {
         let failed = failed(name);
-        let function = module.load_function(name).map_err(&failed)?;
+        let missing = Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND));
+        let find = |found: std::result::Result<_, _>, module: &Arc<CudaModule>| {
+            found.or_else(|_| module.load_function(name))
+        };
+        let function = modules.iter().fold(missing, find).map_err(&failed)?;
         // Asking for this makes the driver load what it has put off loading, which recording might not allow.
         let threads = function.max_threads_per_block().map_err(&failed)?.unsigned_abs();
         let (mut offset, mut bytes) = (0, 0);
