@@ -79,7 +79,8 @@ structures! {
     }
     NormBackward {
         sums: Address, weight: Address, inv_std: Address, mean: Address, weight_gradient: Address,
-        bias_gradient: Address, a: Address, b: Address, k: Address, shared: Address, blocks: i32, c: i32, rows: i32, pad: i32,
+        bias_gradient: Address, a: Address, b: Address, k: Address, shared: Address, blocks: i32, c: i32,
+        rows: i32, pad: i32,
     }
     Finish { target: Target, rows: i32, c: i32, }
     FinishGated { target: Target, pixels: i32, c: i32, }

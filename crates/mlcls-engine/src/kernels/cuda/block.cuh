@@ -14,6 +14,38 @@ struct Moments {
     }
 };
 
+__device__ inline void add(float& sum, float more) { sum += more; }
+__device__ inline void add(Moments& moments, const Moments& more) { moments.add(more); }
+
+// The totals of C channels over groups of threads that have W of them each, from `first` on: that of channel i in thread i, which
+// is there for every channel. All threads call it.
+template <int GROUPS, int C, class T, int W>
+__device__ inline T total(const T (&v)[W], int group, int first) {
+    __shared__ T shares[GROUPS][C];
+    __syncthreads();
+    for (int j = 0; j < W; j++) shares[group][first + j] = v[j];
+    __syncthreads();
+    T all = {};
+    if (threadIdx.x < C) {
+        for (int g = 0; g < GROUPS; g++) add(all, shares[g][threadIdx.x]);
+    }
+    return all;
+}
+
+// Leaves a block's moments of channel `ch` in [blocks, 3, c], or its sums (see `Target`) in [blocks, 2, c].
+__device__ inline void leave(float* moments, int block, int c, int ch, const Moments& all) {
+    float* to = moments + (size_t)block * 3 * c + ch;
+    to[0] = all.rows;
+    to[c] = all.mean;
+    to[2 * c] = all.square;
+}
+
+__device__ inline void leave(float* sums, int block, int c, int ch, float sum, float dot) {
+    float* to = sums + (size_t)block * 2 * c + ch;
+    to[0] = sum;
+    to[c] = dot;
+}
+
 // Adds the first `count` of a thread's own values.
 template <int N, int W>
 __device__ inline void add_rows(Moments (&moments)[W], const float (&v)[N][W], int count) {
@@ -46,32 +78,9 @@ struct Lane {
     __device__ Lane() : first(threadIdx.x % ACROSS * W), group(threadIdx.x / ACROSS) {}
 };
 
-// The sums over the groups: that of channel i in thread i. All threads call it.
-template <int W>
-__device__ inline float group_sum(const float (&v)[W]) {
-    __shared__ float shares[Lane<W>::GROUPS][LANES];
+// The totals over the groups: that of channel i in thread i. All threads call it.
+template <class T, int W>
+__device__ inline T group_total(const T (&v)[W]) {
     Lane<W> lane;
-    __syncthreads();
-    for (int j = 0; j < W; j++) shares[lane.group][lane.first + j] = v[j];
-    __syncthreads();
-    float sum = 0.0f;
-    if (threadIdx.x < LANES) {
-        for (int g = 0; g < Lane<W>::GROUPS; g++) sum += shares[g][threadIdx.x];
-    }
-    return sum;
-}
-
-// The moments over the groups, in the same way.
-template <int W>
-__device__ inline Moments group_moments(const Moments (&v)[W]) {
-    __shared__ Moments shares[Lane<W>::GROUPS][LANES];
-    Lane<W> lane;
-    __syncthreads();
-    for (int j = 0; j < W; j++) shares[lane.group][lane.first + j] = v[j];
-    __syncthreads();
-    Moments all = {};
-    if (threadIdx.x < LANES) {
-        for (int g = 0; g < Lane<W>::GROUPS; g++) all.add(shares[g][threadIdx.x]);
-    }
-    return all;
+    return total<Lane<W>::GROUPS, LANES>(v, lane.group, lane.first);
 }

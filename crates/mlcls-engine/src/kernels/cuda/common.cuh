@@ -51,10 +51,15 @@ __device__ inline Chunk<W> chunk_at(const Store* from) {
 }
 
 template <int W>
-__device__ inline void store(Store* to, const float (&v)[W]) {
+__device__ inline Chunk<W> as_chunk(const float (&v)[W]) {
     Chunk<W> chunk;
     for (int i = 0; i < W; i++) chunk.v[i] = put(v[i]);
-    *reinterpret_cast<Chunk<W>*>(to) = chunk;
+    return chunk;
+}
+
+template <int W>
+__device__ inline void store(Store* to, const float (&v)[W]) {
+    *reinterpret_cast<Chunk<W>*>(to) = as_chunk(v);
 }
 
 // The same for vectors of single precision, which are read 16 bytes at a time.

@@ -65,12 +65,9 @@ __device__ inline void conv_forward(const ConvForward& args, const Input& input)
         __syncthreads();
     }
     if (!args.moments) return;
-    Moments all = team.moments(moments);
-    if (threadIdx.x >= BN || n + threadIdx.x >= columns) return;
-    float* to = args.moments + (size_t)blockIdx.x * 3 * columns + n + threadIdx.x;
-    to[0] = all.rows;
-    to[columns] = all.mean;
-    to[2 * columns] = all.square;
+    Moments all = team.total(moments);
+    ch = n + threadIdx.x;
+    if (threadIdx.x < BN && ch < columns) leave(args.moments, blockIdx.x, columns, ch, all);
 }
 
 #define CONV_FORWARD(BM, SUFFIX, W, C)                                                                                 \
@@ -115,6 +112,7 @@ __device__ inline void conv_input(const ConvInput& args) {
     fill(dot, 0.0f);
     for (int m = blockIdx.x * BM; m < rows; m += gridDim.x * BM) {
         product<BM, false>(input, m, rows, weights, n, columns, 0, k, tiles);
+        // For each tile anew, as its vectors would take registers from the product.
         Target finished(args.target, inside, ch);
         constexpr int STEP = 4; // rows on their way at a time
         for (int i = 0; i < Team<BM, C>::ROWS; i += STEP) {
@@ -139,11 +137,9 @@ __device__ inline void conv_input(const ConvInput& args) {
         __syncthreads();
     }
     if (!args.target.y) return;
-    float all[2] = {team.sum(sum), team.sum(dot)};
-    if (threadIdx.x >= BN || n + threadIdx.x >= columns) return;
-    float* sums = args.target.sums + (size_t)blockIdx.x * 2 * columns + n + threadIdx.x;
-    sums[0] = all[0];
-    sums[columns] = all[1];
+    float all[2] = {team.total(sum), team.total(dot)};
+    ch = n + threadIdx.x;
+    if (threadIdx.x < BN && ch < columns) leave(args.target.sums, blockIdx.x, columns, ch, all[0], all[1]);
 }
 
 KERNEL(conv_input_64, ConvInput, 128) { conv_input<64, 1, 1>(args); }
@@ -211,7 +207,7 @@ KERNEL(weight_sum, WeightSum, 256) {
     if (i < len) {
         for (int p = threadIdx.x / LANES; p < args.parts; p += Lane<1>::GROUPS) sum += args.shares[(size_t)p * len + i];
     }
-    sum = group_sum({sum});
+    sum = group_total({sum});
     if (i >= len || threadIdx.x >= LANES) return;
     int o = i / (args.taps * args.in), tap = i / args.in % args.taps, ch = i % args.in;
     args.out[((size_t)o * args.in + ch) * args.taps + tap] = sum;
@@ -235,6 +231,6 @@ KERNEL(bias_sum, BiasSum, 256) {
             sum += d[0];
         }
     }
-    sum = group_sum({sum});
+    sum = group_total({sum});
     if (ch < args.g.c && threadIdx.x < LANES) args.shares[(size_t)blockIdx.y * args.g.c + ch] = sum;
 }

@@ -34,20 +34,9 @@ __device__ inline void depthwise_forward(const DepthwiseForward& args) {
         __syncthreads();
 
         float out[ROWS][W] = {};
-#pragma unroll
-        for (int y = 0; y < (ROWS - 1) * S + K; y++) {
-#pragma unroll
-            for (int x = 0; x < K; x++) {
-                float v[W];
-                numbers(&input.v[at.row * S + y][at.column * S + x][at.lane], v);
-#pragma unroll
-                for (int r = 0; r < ROWS; r++) {
-                    int tap = y - r * S;
-                    if (tap < 0 || tap >= K) continue;
-                    for (int j = 0; j < W; j++) out[r][j] += v[j] * weight[tap * K + x][j];
-                }
-            }
-        }
+        input.slide(at, [&](int r, int tap, const float (&v)[W]) {
+            for (int j = 0; j < W; j++) out[r][j] += v[j] * weight[tap][j];
+        });
         int x = tile.x + at.column, rows = at.rows(tile.y, win.oh);
         if (!inside || x >= win.ow) continue;
 #pragma unroll
@@ -58,13 +47,9 @@ __device__ inline void depthwise_forward(const DepthwiseForward& args) {
         if (args.moments) add_rows(moments, out, rows);
     }
     if (!args.moments) return;
-    Moments all = group_moments(moments);
+    Moments all = group_total(moments);
     ch = blockIdx.y * LANES + threadIdx.x;
-    if (threadIdx.x >= LANES || ch >= win.c) return;
-    float* to = args.moments + (size_t)blockIdx.x * 3 * win.c + ch;
-    to[0] = all.rows;
-    to[win.c] = all.mean;
-    to[2 * win.c] = all.square;
+    if (threadIdx.x < LANES && ch < win.c) leave(args.moments, blockIdx.x, win.c, ch, all);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -170,12 +155,9 @@ __device__ inline void depthwise_input(const DepthwiseInput& args) {
         }
     }
     if (!args.target.y) return;
-    float sum = group_sum(finished.sum), dot = group_sum(finished.dot);
+    float sum = group_total(finished.sum), dot = group_total(finished.dot);
     ch = blockIdx.y * LANES + threadIdx.x;
-    if (threadIdx.x >= LANES || ch >= win.c) return;
-    float* sums = args.target.sums + (size_t)blockIdx.x * 2 * win.c + ch;
-    sums[0] = sum;
-    sums[win.c] = dot;
+    if (threadIdx.x < LANES && ch < win.c) leave(args.target.sums, blockIdx.x, win.c, ch, sum, dot);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -220,25 +202,14 @@ __device__ inline void depthwise_weight(const DepthwiseWeight& args) {
         for (int r = 0; r < ROWS; r++) {
             if (r < rows) reached.apply(args.g, parts[r], 0, d[r]);
         }
-#pragma unroll
-        for (int y = 0; y < (ROWS - 1) * S + K; y++) {
-#pragma unroll
-            for (int x = 0; x < K; x++) {
-                float v[W];
-                numbers(&input.v[at.row * S + y][at.column * S + x][at.lane], v);
-#pragma unroll
-                for (int r = 0; r < ROWS; r++) {
-                    int tap = y - r * S;
-                    if (tap < 0 || tap >= K) continue;
-                    for (int j = 0; j < W; j++) acc[tap * K + x][j] += v[j] * d[r][j];
-                }
-            }
-        }
+        input.slide(at, [&](int r, int tap, const float (&v)[W]) {
+            for (int j = 0; j < W; j++) acc[tap][j] += v[j] * d[r][j];
+        });
     }
     ch = blockIdx.y * LANES + threadIdx.x;
 #pragma unroll
     for (int t = 0; t < K * K; t++) {
-        float sum = group_sum(acc[t]);
+        float sum = group_total(acc[t]);
         if (threadIdx.x < LANES && ch < win.c) args.shares[((size_t)blockIdx.x * win.c + ch) * K * K + t] = sum;
     }
 }

@@ -61,7 +61,7 @@ __device__ inline void pool_forward(const Join& args) {
             for (int j = 0; j < W; j++) sum[j] += v[j];
         }
     }
-    float all = group_sum(sum);
+    float all = group_total(sum);
     ch = blockIdx.x * LANES + threadIdx.x;
     if (threadIdx.x < LANES && ch < c) put(args.out, (size_t)image * c + ch, all / args.pixels);
 }

@@ -76,10 +76,9 @@ struct Slice {
 #pragma unroll
             for (int i = 0; i < PARTS; i++) {
                 if (!EVEN && at(i) >= ROWS * BK) break;
-                float v[P];
-                fill(v, 0.0f);
-                if (there(i)) loader.finish(rows[i], inner(i), parts[i], piece, v);
-                store<P>(to + at(i) / INNER * STEP + at(i) % INNER + piece, v);
+                Chunk<P> chunk = {};
+                if (there(i)) chunk = loader.finish(rows[i], inner(i), parts[i], piece);
+                *reinterpret_cast<Chunk<P>*>(to + at(i) / INNER * STEP + at(i) % INNER + piece) = chunk;
             }
         }
     }
@@ -222,29 +221,9 @@ struct Team {
     __device__ Team() : column(threadIdx.x % (BN / W) * W), team(threadIdx.x / (BN / W)) {}
     __device__ int row(int r) const { return r * TEAMS + team; }
 
-    // The sum of each column over the teams, in its thread. All threads call it.
-    __device__ float sum(const float (&v)[W]) const {
-        __shared__ float shares[TEAMS][BN];
-        __syncthreads();
-        for (int j = 0; j < W; j++) shares[team][column + j] = v[j];
-        __syncthreads();
-        float sum = 0.0f;
-        if (threadIdx.x < BN) {
-            for (int t = 0; t < TEAMS; t++) sum += shares[t][threadIdx.x];
-        }
-        return sum;
-    }
-
-    // The same of moments.
-    __device__ Moments moments(const Moments (&v)[W]) const {
-        __shared__ Moments shares[TEAMS][BN];
-        __syncthreads();
-        for (int j = 0; j < W; j++) shares[team][column + j] = v[j];
-        __syncthreads();
-        Moments all = {};
-        if (threadIdx.x < BN) {
-            for (int t = 0; t < TEAMS; t++) all.add(shares[t][threadIdx.x]);
-        }
-        return all;
+    // The total of each column over the teams, in its thread. All threads call it.
+    template <class T>
+    __device__ T total(const T (&v)[W]) const {
+        return ::total<TEAMS, BN>(v, team, column);
     }
 };

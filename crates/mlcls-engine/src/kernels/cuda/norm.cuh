@@ -187,12 +187,9 @@ __device__ inline void finish(const Finish& args) {
         fill(none, 0.0f);
         finished.put(target, i, Finished<W>::fetch(target, i), none);
     }
-    float sum = group_sum(finished.sum), dot = group_sum(finished.dot);
+    float sum = group_total(finished.sum), dot = group_total(finished.dot);
     ch = blockIdx.x * LANES + threadIdx.x;
-    if (threadIdx.x >= LANES || ch >= args.c) return;
-    float* sums = target.sums + (size_t)blockIdx.y * 2 * args.c + ch;
-    sums[0] = sum;
-    sums[args.c] = dot;
+    if (threadIdx.x < LANES && ch < args.c) leave(target.sums, blockIdx.y, args.c, ch, sum, dot);
 }
 
 KERNEL(finish, Finish, 256) { finish<1>(args); }
@@ -235,7 +232,7 @@ __device__ inline void finish_gated(const FinishGated& args) {
     }
     ch = blockIdx.x * LANES + threadIdx.x;
     for (int j = 0; j < 5; j++) {
-        float sum = group_sum(s[j]);
+        float sum = group_total(s[j]);
         if (threadIdx.x < LANES && ch < args.c) t.sums[((size_t)image * 5 + j) * args.c + ch] = sum;
     }
 }

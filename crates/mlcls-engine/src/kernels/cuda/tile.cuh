@@ -87,4 +87,23 @@ struct InputTile {
             }
         }
     }
+
+    // Calls `use(row, tap, input)` for every row of a thread's outputs and every tap of their windows; each input is read once.
+    template <int W, class Use>
+    __device__ void slide(const Place<ROWS_OF<S>, W>& at, Use use) const {
+        constexpr int ROWS = Place<ROWS_OF<S>, W>::ROWS;
+#pragma unroll
+        for (int y = 0; y < (ROWS - 1) * S + K; y++) {
+#pragma unroll
+            for (int x = 0; x < K; x++) {
+                float input[W];
+                numbers(&v[at.row * S + y][at.column * S + x][at.lane], input);
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    int tap = y - r * S;
+                    if (tap >= 0 && tap < K) use(r, tap * K + x, input);
+                }
+            }
+        }
+    }
 };

@@ -22,6 +22,14 @@ __device__ inline Pixel window_start(const Window& win, int outer) {
     return Pixel{p.image, p.y * win.stride - win.top, p.x * win.stride - win.left};
 }
 
+// The element of the input under element `inner` of a window that begins at `start`, and its channel; -1 in the border.
+__device__ inline int element_under(const Window& win, const Pixel& start, int inner, int& ch) {
+    int tap = inner / win.c, y = start.y + tap / win.kernel, x = start.x + tap % win.kernel;
+    ch = inner % win.c;
+    bool inside = (u32)y < (u32)win.h && (u32)x < (u32)win.w;
+    return inside ? ((start.image * win.h + y) * win.w + x) * win.c + ch : -1;
+}
+
 // The window under each output pixel, tap after tap, channels inside; of the image itself.
 struct PixelWindows {
     static constexpr int W = 1;
@@ -33,13 +41,13 @@ struct PixelWindows {
     typedef int Parts; // the channel and the pixel's byte; or -1: in the border
     __device__ Row row(int outer) const { return window_start(win, outer); }
     __device__ Parts fetch(const Row& r, int inner) const {
-        int tap = inner / win.c, ch = inner % win.c;
-        int y = r.y + tap / win.kernel, x = r.x + tap % win.kernel;
-        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return -1;
-        return ch << 8 | pixels[((r.image * win.h + y) * win.w + x) * win.c + ch];
+        int ch, i = element_under(win, r, inner, ch);
+        return i < 0 ? -1 : ch << 8 | pixels[i];
     }
-    __device__ void finish(const Row&, int, Parts parts, int, float (&out)[W]) const {
-        if (parts >= 0) out[0] = (float)(parts & 0xFF) * scale[parts >> 8] + shift[parts >> 8];
+    __device__ Chunk<W> finish(const Row&, int, Parts parts, int) const {
+        if (parts < 0) return {};
+        float out[W] = {(float)(parts & 0xFF) * scale[parts >> 8] + shift[parts >> 8]};
+        return as_chunk(out);
     }
 };
 
@@ -60,15 +68,16 @@ struct Windows {
     }
     __device__ Parts fetch(const Row& r, int inner) const {
         if (is_point(win)) return Parts{chunk_at<W>(view.value + r.x * win.c + inner), inner};
-        int tap = inner / win.c, ch = inner % win.c;
-        int y = r.y + tap / win.kernel, x = r.x + tap % win.kernel;
-        if ((u32)y >= (u32)win.h || (u32)x >= (u32)win.w) return Parts{{}, -1};
-        return Parts{chunk_at<W>(view.value + ((r.image * win.h + y) * win.w + x) * win.c + ch), ch};
+        int ch, i = element_under(win, r, inner, ch);
+        if (i < 0) return Parts{{}, -1};
+        return Parts{chunk_at<W>(view.value + i), ch};
     }
-    __device__ void finish(const Row& r, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
-        if (parts.ch < 0) return;
+    __device__ Chunk<PIECE<W>> finish(const Row& r, int, const Parts& parts, int piece) const {
+        if (parts.ch < 0) return {};
+        float out[PIECE<W>];
         for (int j = 0; j < PIECE<W>; j++) out[j] = get(parts.value.v[piece + j]);
         if (view.scale) Seen<PIECE<W>>(view, r.image, parts.ch + piece).apply(out);
+        return as_chunk(out);
     }
 };
 
@@ -84,8 +93,10 @@ struct GradientRows {
     typedef GradientParts<W> Parts;
     __device__ Row row(int outer) const { return Row{outer, g.gate ? outer / pixels : 0}; }
     __device__ Parts fetch(const Row& r, int inner) const { return ::fetch<W>(g, r.at * g.c + inner); }
-    __device__ void finish(const Row& r, int inner, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
+    __device__ Chunk<PIECE<W>> finish(const Row& r, int inner, const Parts& parts, int piece) const {
+        float out[PIECE<W>];
         Reached<PIECE<W>>(g, r.image, inner + piece).apply(g, parts, piece, out);
+        return as_chunk(out);
     }
 };
 
@@ -118,9 +129,11 @@ struct GradientWindows {
         return at(((r.image * win.oh + y) * win.ow + x) * win.oc + ch, ch);
     }
     __device__ Parts at(int i, int ch) const { return Parts{::fetch<W>(g, i), ch}; }
-    __device__ void finish(const Row& r, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
-        if (parts.ch < 0) return;
+    __device__ Chunk<PIECE<W>> finish(const Row& r, int, const Parts& parts, int piece) const {
+        if (parts.ch < 0) return {};
+        float out[PIECE<W>];
         Reached<PIECE<W>>(g, r.image, parts.ch + piece).apply(g, parts.parts, piece, out);
+        return as_chunk(out);
     }
 };
 
@@ -134,7 +147,9 @@ struct WeightRows {
     typedef Chunk<W> Parts;
     __device__ Row row(int outer) const { return outer; }
     __device__ Parts fetch(const Row& r, int inner) const { return chunk_at<W>(weight + r * k + inner); }
-    __device__ void finish(const Row&, int, const Parts& parts, int piece, float (&out)[PIECE<W>]) const {
-        for (int j = 0; j < PIECE<W>; j++) out[j] = get(parts.v[piece + j]);
+    __device__ Chunk<PIECE<W>> finish(const Row&, int, const Parts& parts, int piece) const {
+        Chunk<PIECE<W>> out;
+        for (int j = 0; j < PIECE<W>; j++) out.v[j] = parts.v[piece + j];
+        return out;
     }
 };
