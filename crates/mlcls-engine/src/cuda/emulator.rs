@@ -1,5 +1,5 @@
 //! A device of this machine's processor, for tests: the kernels' own source, compiled by its C++ compiler behind
-//! `emulate.h`. Memory starts as NaN, so that nothing unwritten can be read unseen.
+//! `blocks.h` and `emulate.h`. Memory starts as NaN, so that nothing unwritten can be read unseen, and ends at pages that cannot be touched.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -31,29 +31,32 @@ fn library(precision: Precision) -> Option<&'static Library> {
 
 /// `None`, with a line printed, where there is no C++ compiler.
 fn compile(precision: Precision) -> Option<Library> {
+    let version = match Command::new("c++").arg("--version").output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(e) => {
+            println!("skipped: CUDA kernels, as there is no C++ compiler to emulate them with ({e})");
+            return None;
+        }
+    };
+    // An array at the end of a structure may be longer than it says, for GCC, but for the strict check.
+    let bounds = if version.contains("clang") { "bounds" } else { "bounds-strict" };
     let folder = tempfile::tempdir().expect(NO_TROUBLE);
     let (source, library) = (folder.path().join("kernels.cpp"), folder.path().join("kernels.so"));
     std::fs::write(&source, format!("#define PRECISION {}\n{EMULATED}", precision.code())).expect(NO_TROUBLE);
-    let mut compiler = Command::new("c++");
-    compiler.args([
-        "-O2",
-        "-std=c++17",
-        "-shared",
-        "-fPIC",
-        "-Wall",
-        "-Wno-unknown-pragmas",
-        "-Wno-sign-compare",
-    ]);
-    match compiler.arg(&source).arg("-o").arg(&library).output() {
-        Err(e) => {
-            println!("skipped: CUDA kernels, as there is no C++ compiler to emulate them with ({e})");
-            None
-        }
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(open(&library))
-        }
-    }
+    // What is undefined ends the process: vectors across their alignment, indices past arrays. To be told the place, leave out
+    // -fsanitize-undefined-trap-on-error, where the compiler has its library for that.
+    let output = Command::new("c++")
+        .args(["-O2", "-std=c++17", "-shared", "-fPIC"])
+        .args(["-Wall", "-Wno-unknown-pragmas", "-Wno-sign-compare"])
+        .arg(format!("-fsanitize=alignment,{bounds},shift,signed-integer-overflow,integer-divide-by-zero"))
+        .arg("-fsanitize-undefined-trap-on-error")
+        .arg(&source)
+        .arg("-o")
+        .arg(&library)
+        .output()
+        .expect(NO_TROUBLE);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(open(&library))
 }
 
 fn open(library: &Path) -> Library {
@@ -92,18 +95,60 @@ pub fn new_group() -> Vec<u8> {
     count.to_le_bytes().to_vec()
 }
 
+/// Memory with a fence on each side.
+#[derive(Debug)]
+struct Fenced {
+    start: usize,
+    len: usize,
+}
+
+impl Fenced {
+    /// As long as a page is on any system.
+    const FENCE: usize = 1 << 16;
+
+    /// Memory for so many bytes, and their address: the last of them, made up to 256, lies before the fence.
+    fn new(bytes: usize) -> (Self, Address) {
+        let bytes = bytes.next_multiple_of(256);
+        let inside = bytes.next_multiple_of(Self::FENCE);
+        let len = inside + 2 * Self::FENCE;
+        // SAFETY: new memory at a place that the system chooses.
+        let start = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0)
+        };
+        assert_ne!(start, libc::MAP_FAILED, "{bytes} bytes: {}", std::io::Error::last_os_error());
+        if inside > 0 {
+            // SAFETY: within this memory, which nobody else knows.
+            unsafe {
+                let first = start.byte_add(Self::FENCE);
+                assert_eq!(libc::mprotect(first, inside, libc::PROT_READ | libc::PROT_WRITE), 0);
+                first.cast::<u8>().write_bytes(u8::MAX, inside);
+            }
+        }
+        let start = start as usize;
+        (Self { start, len }, (start + Self::FENCE + inside - bytes) as Address)
+    }
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        // SAFETY: this memory, which goes with the device and its plans.
+        unsafe { libc::munmap(self.start as *mut c_void, self.len) };
+    }
+}
+
 /// The device.
 #[derive(Debug)]
 pub struct Emulator {
     precision: Precision,
     backwards: bool,
-    memory: Vec<Vec<u128>>,
+    memory: Vec<Fenced>,
     tapes: Vec<Vec<Launch>>,
     group: Option<(usize, Arc<Group>)>,
 }
 
 impl Emulator {
-    /// A device whose blocks run their threads in order, or `backwards`: results that depend on it lack a barrier.
+    /// A device that runs blocks and their threads in order, or `backwards`: results that depend on it lack a barrier.
     pub fn open(precision: Precision, backwards: bool) -> Option<Box<dyn Device>> {
         library(precision)?;
         Some(Box::new(Self { precision, backwards, memory: vec![], tapes: vec![], group: None }))
@@ -143,10 +188,8 @@ impl Device for Emulator {
     }
 
     fn alloc(&mut self, bytes: usize) -> Result<Address> {
-        // A fence of 256 bytes on both sides.
-        let block = vec![u128::MAX; bytes.div_ceil(16) + 48];
-        let at = (block.as_ptr() as Address).next_multiple_of(256) + 256;
-        self.memory.push(block);
+        let (memory, at) = Fenced::new(bytes);
+        self.memory.push(memory);
         Ok(at)
     }
 
@@ -180,7 +223,7 @@ impl Device for Emulator {
     fn run(&mut self, tape: TapeId) -> Result<()> {
         let _turn: MutexGuard<()> = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let order = library(self.precision).expect(NO_TROUBLE).symbol("emulate_backwards");
-        // SAFETY: the function's type in emulate.h.
+        // SAFETY: the function's type in blocks.h.
         unsafe {
             std::mem::transmute::<*mut c_void, unsafe extern "C" fn(i32)>(order)(i32::from(self.backwards))
         };

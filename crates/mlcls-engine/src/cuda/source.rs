@@ -23,8 +23,11 @@ pub const SOURCES: [&str; 3] = [
 
 /// For a C++ compiler of this machine.
 #[cfg(any(test, feature = "emulator"))]
-pub const EMULATED: &str = kernels!(
-    "emulate.h":
-    "matrix.cuh" "windows.cuh" "conv.cuh" "tile.cuh" "depthwise.cuh"
-    "norm.cuh" "gate.cuh" "join.cuh" "cosine.cuh" "update.cuh"
+pub const EMULATED: &str = concat!(
+    include_str!("../kernels/cuda/blocks.h"),
+    kernels!(
+        "emulate.h":
+        "matrix.cuh" "windows.cuh" "conv.cuh" "tile.cuh" "depthwise.cuh"
+        "norm.cuh" "gate.cuh" "join.cuh" "cosine.cuh" "update.cuh"
+    )
 );

@@ -1,158 +1,10 @@
-// The kernels on a processor, for tests: in place of hardware.cuh. A block's threads are fibers of one thread of the system, so
-// that barriers and the exchanges within a warp mean what they mean on a GPU. Blocks run one after the other.
+// The hardware on a processor, for tests: in place of hardware.cuh, behind blocks.h.
 
 #include <algorithm>
 #include <cmath>
-#include <csetjmp>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <ucontext.h>
-#include <vector>
-
-namespace emulator {
-
-struct Index {
-    unsigned x, y, z;
-};
-
-struct Barrier {
-    unsigned size = 0, waiting = 0, turn = 0;
-};
-
-struct Warp {
-    Barrier barrier;
-    const void* rows[32];
-    uint32_t a[32][4], b[32][2];
-    float values[32];
-};
-
-struct Fiber {
-    ucontext_t start;
-    jmp_buf at;
-    bool started = false, done = true;
-    Barrier* barrier = nullptr; // that it waits at, since this turn
-    unsigned turn = 0;
-    std::vector<char> stack;
-};
-
-constexpr size_t STACK = 256 << 10;
-constexpr unsigned MOST = 256;
-static Fiber fibers[MOST];
-static Warp warps[MOST / 32];
-static Barrier block_barrier;
-static jmp_buf scheduler;
-static ucontext_t unused;
-static Index thread_index, block_index, block_size, grid_size;
-static void (*body)(const void*);
-static const void* arguments;
-static bool backwards = false; // the order in which threads get their turns
-
-inline void pass() {
-    unsigned self = thread_index.x;
-    if (!_setjmp(fibers[self].at)) _longjmp(scheduler, 1);
-}
-
-inline void open(Barrier& b) {
-    b.waiting = 0;
-    b.turn++;
-}
-
-inline void wait(Barrier& b) {
-    Fiber& self = fibers[thread_index.x];
-    self.turn = b.turn;
-    if (++b.waiting == b.size) return open(b);
-    self.barrier = &b;
-    pass();
-}
-
-inline void leave(Barrier& b) {
-    if (--b.size && b.waiting == b.size) open(b);
-}
-
-// A fiber goes on with the next block when it is done with one: to make one takes longer than most threads.
-static void entry() {
-    for (;;) {
-        body(arguments);
-        fibers[thread_index.x].done = true;
-        leave(warps[thread_index.x / 32].barrier);
-        leave(block_barrier);
-        pass();
-    }
-}
-
-static void resume(unsigned thread) {
-    Fiber& f = fibers[thread];
-    thread_index.x = thread;
-    f.barrier = nullptr;
-    if (_setjmp(scheduler)) return;
-    if (f.started) _longjmp(f.at, 1);
-    f.started = true;
-    setcontext(&f.start);
-}
-
-static void run_block(unsigned threads) {
-    block_barrier = Barrier{threads, 0, 0};
-    for (unsigned w = 0; w < MOST / 32; w++) warps[w].barrier = Barrier{32, 0, 0};
-    for (unsigned t = 0; t < threads; t++) {
-        Fiber& f = fibers[t];
-        f.done = false;
-        f.barrier = nullptr;
-        if (f.started) continue;
-        f.stack.resize(STACK);
-        getcontext(&f.start);
-        f.start.uc_stack.ss_sp = f.stack.data();
-        f.start.uc_stack.ss_size = STACK;
-        f.start.uc_link = &unused;
-        makecontext(&f.start, entry, 0);
-    }
-    for (bool alive = true, moved = true; alive;) {
-        if (!moved) {
-            fprintf(stderr, "emulated block: threads wait for each other\n");
-            abort();
-        }
-        alive = moved = false;
-        for (unsigned i = 0; i < threads; i++) {
-            unsigned t = backwards ? threads - 1 - i : i;
-            Fiber& f = fibers[t];
-            if (f.done) continue;
-            alive = true;
-            if (f.barrier && f.barrier->turn == f.turn) continue;
-            resume(t);
-            moved = true;
-        }
-    }
-}
-
-// 0, or 1 where the caller's structure is not the kernel's.
-static int launch(void (*kernel)(const void*), const void* args, size_t len, size_t expected, const unsigned* grid,
-                  unsigned threads, unsigned most) {
-    if (len != expected || threads > most || threads % 32) {
-        fprintf(stderr, "emulated launch: %zu bytes for %zu, %u threads of %u\n", len, expected, threads, most);
-        return 1;
-    }
-    body = kernel;
-    arguments = args;
-    grid_size = Index{grid[0], grid[1], grid[2]};
-    block_size = Index{threads, 1, 1};
-    for (unsigned z = 0; z < grid[2]; z++) {
-        for (unsigned y = 0; y < grid[1]; y++) {
-            for (unsigned x = 0; x < grid[0]; x++) {
-                block_index = Index{x, y, z};
-                run_block(threads);
-            }
-        }
-    }
-    return 0;
-}
-
-extern "C" void emulate_backwards(int yes) { backwards = yes; }
-
-} // namespace emulator
 
 #define __device__
-#define __shared__ static
+#define __shared__ static thread_local
 #define threadIdx emulator::thread_index
 #define blockIdx emulator::block_index
 #define blockDim emulator::block_size
@@ -213,11 +65,12 @@ inline void load_matrices(uint32_t (&r)[4], const void* row) {
         fprintf(stderr, "emulated ldmatrix: a row that does not begin at 16 bytes\n");
         abort();
     }
-    w.rows[lane] = row;
+    // Read at once: the instruction does not wait for what other lanes write.
+    memcpy(w.rows[lane], row, 16);
     wait(w.barrier);
     for (unsigned i = 0; i < 4; i++) {
         unsigned major = lane / 4, minor = lane % 4 * 2;
-        auto at = [&](unsigned row, unsigned column) -> uint32_t { return ((const uint16_t*)w.rows[8 * i + row])[column]; };
+        auto at = [&](unsigned row, unsigned column) -> uint32_t { return w.rows[8 * i + row][column]; };
         r[i] = TRANSPOSED ? at(minor, major) | at(minor + 1, major) << 16 : at(major, minor) | at(major, minor + 1) << 16;
     }
     wait(w.barrier);
