@@ -87,7 +87,7 @@ structures! {
     Gate {
         w1: Address, b1: Address, w2: Address, b2: Address, pooled: Address, hidden: Address,
         hidden_act: Address, raw: Address, gate: Address, sums: Address, pooled_grad: Address,
-        norm_sums: Address, c: i32, r: i32, act: i32, gate_act: i32, share: f32, pad: i32,
+        norm_sums: Address, c: i32, r: i32, act: i32, gate_act: i32, share: f32, n: i32,
     }
     Outer { dy: Address, x: Address, weight: Address, bias: Address, n: i32, out: i32, inputs: i32, pad: i32, }
     Join {
@@ -96,7 +96,7 @@ structures! {
     }
     Cosine {
         view: View, weight: Address, x: Address, x_inverse: Address, w: Address, w_inverse: Address, out: Map,
-        target: Target, weight_gradient: Address, n: i32, d: i32, classes: i32, scale: f32,
+        target: Target, weight_gradient: Address, dx: Address, n: i32, d: i32, classes: i32, scale: f32,
     }
     StepNumbers { norm: f64, rate: f32, root: f32, decay_rate: f32, average: f32, }
     Update {

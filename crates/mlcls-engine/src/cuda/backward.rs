@@ -3,8 +3,8 @@
 
 use super::args::{self, int};
 use super::forward::{
-    LANES, PAIR, TILE_COLUMNS, by_size, cosine, depthwise_blocks, depthwise_kernel, gate, join, output_tiles,
-    tile_rows, tile_threads, tiles_of,
+    LANES, PAIR, TILE_COLUMNS, by_size, cosine, depthwise_blocks, depthwise_kernel, gate, join, launch_join,
+    output_tiles, tile_rows, tile_threads, tiles_of,
 };
 use super::places::{NormVector, StagePlace};
 use super::tape::{THREADS, Tape};
@@ -14,6 +14,8 @@ use crate::program::*;
 const SLICE: usize = 32;
 /// Fewer pixels than this are not worth a share of their own.
 const LEAST_PIXELS: usize = 256;
+/// Rows of a small layer's weight that a block has.
+const OUTER_ROWS: usize = 4;
 
 /// All stages that learn, in reverse.
 pub fn backward(tape: &mut Tape) {
@@ -26,8 +28,11 @@ pub fn backward(tape: &mut Tape) {
             Stage::Add(s) => {
                 for (view, p) in [(&s.branch, s.drop_path), (&s.shortcut, 0.0)] {
                     let common = join(tape, s.out, s.shape.len());
-                    let args = args::Join { p, key: s.key, ..common };
-                    give(tape, "add_backward", args, s.out, view, index);
+                    let (a, out) = (tape.view(view), tape.gradient_map(s.out));
+                    let target = target(tape, index, view, None);
+                    let args = args::Join { a, out, target, p, key: s.key, ..common };
+                    launch_join(tape, ["add_backward", "add_backward_wide"], s.out, &args);
+                    finish(tape, index, view);
                 }
             }
             Stage::Pool(s) => {
@@ -168,14 +173,18 @@ fn prelu(tape: &mut Tape, prelu: &PRelu, stage: usize) {
 }
 
 fn head(tape: &mut Tape, head: &Cosine, stage: usize) {
+    let dx = tape.scratch(tape.n * head.d);
     let args = args::Cosine {
+        dx,
         out: tape.gradient_map(head.out),
         target: target(tape, stage, &head.src, None),
         weight_gradient: tape.grad(head.weight.start),
         ..cosine(tape, head, stage)
     };
-    tape.launch("cosine_weight", [head.classes, 1, 1], THREADS, &args);
-    tape.launch("cosine_input", [tape.n, 1, 1], THREADS, &args);
+    let columns = head.d.div_ceil(LANES);
+    tape.launch("cosine_weight", [head.classes, columns, 1], THREADS, &args);
+    tape.launch("cosine_input", [tape.n, columns, 1], THREADS, &args);
+    tape.launch("cosine_lengths", [tape.n + head.classes, 1, 1], THREADS, &args);
     finish(tape, stage, &head.src);
 }
 
@@ -292,7 +301,9 @@ fn squeeze(tape: &mut Tape, se: &Squeeze) {
     let (place, (c, r)) = (tape.places.gates[se.gate], tape.gate_shape(se.gate));
     let norm_sums = tape.scratch(2 * tape.n * c);
     let args = args::Gate { norm_sums, ..gate(tape, se) };
-    tape.launch("gate_backward", [tape.n, 1, 1], THREADS, &args);
+    tape.launch_over("gate_raw", tape.n * c, &args);
+    tape.launch("gate_hidden_backward", [r.div_ceil(LANES), tape.n, 1], THREADS, &args);
+    tape.launch("gate_backward", [c.div_ceil(LANES), tape.n, 1], THREADS, &args);
     norm(tape, se.src.value, tape.n);
     for (dy, x, weight, bias, out, inputs) in [
         (place.raw, place.hidden_act, &se.expand_weight, &se.expand_bias, c, r),
@@ -308,6 +319,6 @@ fn squeeze(tape: &mut Tape, se: &Squeeze) {
             inputs: int(inputs),
             pad: 0,
         };
-        tape.launch_over("outer", out * inputs, &args);
+        tape.launch("outer", [inputs.div_ceil(LANES), out.div_ceil(OUTER_ROWS), 1], THREADS, &args);
     }
 }

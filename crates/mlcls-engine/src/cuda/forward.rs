@@ -12,6 +12,8 @@ pub const TILE_COLUMNS: usize = 64;
 pub const LANES: usize = 32;
 /// Channels that a thread of other wide kernels has.
 pub const PAIR: usize = 2;
+/// Warps of a block that takes a row with each.
+const WARPS: usize = 8;
 
 /// Brings every weight into the form that its kernels read, and so the running statistics of batch-norms that do not learn.
 pub fn prepare(tape: &mut Tape) {
@@ -57,7 +59,7 @@ pub fn forward(tape: &mut Tape) {
                     key: s.key,
                     ..join(tape, s.out, s.shape.len())
                 };
-                tape.launch_over("add_forward", tape.n * s.shape.len(), &args);
+                launch_join(tape, ["add_forward", "add_forward_wide"], s.out, &args);
             }
             Stage::Pool(s) => pool(tape, &s.src, s.input, tape.value(s.out)),
             Stage::PRelu(s) => {
@@ -74,7 +76,7 @@ pub fn forward(tape: &mut Tape) {
             Stage::Cosine(s) => {
                 let args = cosine(tape, s, index);
                 tape.launch("cosine_units", [tape.n + s.classes, 1, 1], THREADS, &args);
-                tape.launch("cosine_forward", [tape.n, 1, 1], THREADS, &args);
+                tape.launch("cosine_forward", [s.classes.div_ceil(WARPS), tape.n, 1], THREADS, &args);
             }
             Stage::Candle(_) => unreachable!("`Plan::new` refuses it"),
         }
@@ -90,6 +92,13 @@ pub fn join(tape: &Tape, id: ValueId, len: usize) -> args::Join {
         count: int(tape.n * len),
         ..args::Join::default()
     }
+}
+
+/// Launches a kernel that joins values to `out`, or its wide kind where that can be.
+pub fn launch_join(tape: &mut Tape, kernels: [&'static str; 2], out: ValueId, args: &args::Join) {
+    let (count, wide) = (tape.n * tape.program.values[out].shape.len(), tape.wide_gradient(out));
+    let width = if wide { tape.vector() } else { 1 };
+    tape.launch_over(kernels[usize::from(wide)], count / width, args);
 }
 
 /// The head's arguments, forward.
@@ -288,13 +297,14 @@ pub fn gate(tape: &Tape, se: &Squeeze) -> args::Gate {
         act: args::act(se.act),
         gate_act: args::act(se.gate_act),
         share: 1.0 / se.input.pixels() as f32,
-        pad: 0,
+        n: int(tape.n),
     }
 }
 
 fn squeeze(tape: &mut Tape, se: &Squeeze) {
     let pooled = args::Map { at: tape.at(tape.places.gates[se.gate].pooled), single: 1, pad: 0 };
     pool(tape, &se.src, se.input, pooled);
-    let args = gate(tape, se);
-    tape.launch("gate_forward", [tape.n, 1, 1], THREADS, &args);
+    let (args, (c, r)) = (gate(tape, se), tape.gate_shape(se.gate));
+    tape.launch("gate_hidden", [r.div_ceil(WARPS), tape.n, 1], THREADS, &args);
+    tape.launch("gate_forward", [c.div_ceil(WARPS), tape.n, 1], THREADS, &args);
 }

@@ -122,7 +122,7 @@ fn broad_of(size: usize) -> Graph {
     let x = b.depthwise("dw", x, o(3, 1)).unwrap();
     let x = b.batch_norm("bn2", x, 1e-3, 0.1).unwrap();
     let x = b.activation(x, Activation::Silu);
-    let x = b.squeeze_excite("se", x, 24, Activation::Silu, Activation::Sigmoid);
+    let x = b.squeeze_excite("se", x, 40, Activation::Silu, Activation::Sigmoid);
     let x = b.conv("project", x, 16, o(1, 1)).unwrap();
     let x = b.batch_norm("bn3", x, 1e-3, 0.1).unwrap();
     let x = b.add(x, stem, 0.0).unwrap();
@@ -133,14 +133,14 @@ fn broad_of(size: usize) -> Graph {
     let x = b.batch_norm("bn5", x, 1e-3, 0.1).unwrap();
     let map = b.activation(x, Activation::Silu);
     let features = b.global_pool(map);
-    let logits = b.cosine_linear("head", features, 5, 7.0).unwrap();
+    let logits = b.cosine_linear("head", features, 11, 7.0).unwrap();
     b.finish(map, features, logits).unwrap()
 }
 
 #[test]
 fn broad_layers_equal_the_slow_truth() {
     let graph = broad();
-    let truth = Truth::new(&graph, 6);
+    let truth = Truth::new(&graph, 10);
     let Some(outcomes) = outcomes(&truth, &graph, Precision::Fp32) else { return };
     assert!(orders_agree(&outcomes), "a barrier is missing");
     truth.check_all(&outcomes);

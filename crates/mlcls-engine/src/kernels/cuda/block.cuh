@@ -84,3 +84,29 @@ __device__ inline T group_total(const T (&v)[W]) {
     Lane<W> lane;
     return total<Lane<W>::GROUPS, LANES>(v, lane.group, lane.first);
 }
+
+// Sums of `term(k, column)` over k below `len` for the 32 columns from `first` on that are below `columns`: in thread i that of
+// column first + i. All threads call it.
+template <class Term>
+__device__ inline float column_sum(int first, int columns, int len, Term term) {
+    Lane<1> lane;
+    int column = first + lane.first;
+    float sum = 0.0f;
+    if (column < columns) {
+#pragma unroll 4
+        for (int k = lane.group; k < len; k += lane.GROUPS) sum += term(k, column);
+    }
+    return group_total({sum});
+}
+
+// The sum over the products of two vectors, by a warp.
+__device__ inline float warp_dot(const float* a, const float* b, int len) {
+    float sum = 0.0f;
+#pragma unroll 4
+    for (int i = threadIdx.x % 32; i < len; i += 32) sum += a[i] * b[i];
+    return warp_sum(sum);
+}
+
+// Rows of weights that a block takes, one for each warp.
+constexpr int WARPS = BLOCK / 32;
+__device__ inline int warp_row() { return blockIdx.x * WARPS + threadIdx.x / 32; }

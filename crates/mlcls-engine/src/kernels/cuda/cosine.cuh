@@ -1,4 +1,4 @@
-// The cosine head: unit features times unit class vectors. A block has a row.
+// The cosine head: unit features times unit class vectors.
 
 struct Cosine {
     View view;       // features [n, d]
@@ -10,13 +10,14 @@ struct Cosine {
     Map out;         // logits, or their gradient [n, classes]
     Target target;   // of the features
     float* weight_gradient;
+    float* dx; // gradient of the unit features [n, d]
     int n, d, classes;
     float scale;
 };
 
 #define LENGTH_FLOOR 1e-12f
 
-// Divides rows by their lengths: the images' features, then the class vectors.
+// Divides rows by their lengths: the images' features, then the class vectors. A block has a row.
 KERNEL(cosine_units, Cosine, 256) {
     bool image = blockIdx.x < args.n;
     int row = image ? blockIdx.x : blockIdx.x - args.n, d = args.d;
@@ -35,51 +36,44 @@ KERNEL(cosine_units, Cosine, 256) {
 }
 
 KERNEL(cosine_forward, Cosine, 256) {
-    int lane = threadIdx.x % 32, d = args.d;
-    const float* x = args.x + (size_t)blockIdx.x * d;
-    for (int c = threadIdx.x / 32; c < args.classes; c += blockDim.x / 32) {
-        float dot = 0.0f;
-        for (int i = lane; i < d; i += 32) dot += x[i] * args.w[(size_t)c * d + i];
-        dot = warp_sum(dot);
-        float z = args.scale * fminf(fmaxf(dot, -1.0f), 1.0f);
-        if (lane == 0) put(args.out, (size_t)blockIdx.x * args.classes + c, z);
-    }
+    int c = warp_row(), d = args.d;
+    size_t image = blockIdx.y;
+    if (c >= args.classes) return;
+    float dot = warp_dot(args.x + image * d, args.w + (size_t)c * d, d);
+    if (threadIdx.x % 32 == 0) put(args.out, image * args.classes + c, args.scale * fminf(fmaxf(dot, -1.0f), 1.0f));
 }
 
-// The part of a gradient along the unit vector has no effect, where the length was not floored.
-__device__ inline float along(float dot, float inverse) { return inverse < 1.0f / LENGTH_FLOOR ? dot : 0.0f; }
-
+// The gradient of the unit class vectors; then that of the unit features.
 KERNEL(cosine_weight, Cosine, 256) {
-    int c = blockIdx.x, d = args.d;
-    const float* unit = args.w + (size_t)c * d;
-    float* out = args.weight_gradient + (size_t)c * d;
-    float dot = 0.0f;
-    for (int i = threadIdx.x; i < d; i += blockDim.x) {
-        float g = 0.0f;
-        for (int n = 0; n < args.n; n++) {
-            g += args.scale * get(args.out, (size_t)n * args.classes + c) * args.x[(size_t)n * d + i];
-        }
-        out[i] = g;
-        dot += g * unit[i];
-    }
-    dot = along(block_sum(dot), args.w_inverse[c]);
-    for (int i = threadIdx.x; i < d; i += blockDim.x) out[i] = (out[i] - dot * unit[i]) * args.w_inverse[c];
+    int c = blockIdx.x, d = args.d, first = blockIdx.y * LANES, i = first + threadIdx.x;
+    float sum = column_sum(first, d, args.n, [&](int n, int i) {
+        return get(args.out, (size_t)n * args.classes + c) * args.x[(size_t)n * d + i];
+    });
+    if (threadIdx.x < LANES && i < d) args.weight_gradient[(size_t)c * d + i] = args.scale * sum;
 }
 
 KERNEL(cosine_input, Cosine, 256) {
-    int n = blockIdx.x, d = args.d;
-    float* unit = args.x + (size_t)n * d;
-    float dot = 0.0f;
-    auto gradient = [&](int i) {
-        float g = 0.0f;
-        for (int c = 0; c < args.classes; c++) {
-            g += args.scale * get(args.out, (size_t)n * args.classes + c) * args.w[(size_t)c * d + i];
-        }
-        return g;
-    };
-    for (int i = threadIdx.x; i < d; i += blockDim.x) dot += gradient(i) * unit[i];
-    dot = along(block_sum(dot), args.x_inverse[n]);
+    int n = blockIdx.x, d = args.d, first = blockIdx.y * LANES, i = first + threadIdx.x;
+    float sum = column_sum(first, d, args.classes, [&](int c, int i) {
+        return get(args.out, (size_t)n * args.classes + c) * args.w[(size_t)c * d + i];
+    });
+    if (threadIdx.x < LANES && i < d) args.dx[(size_t)n * d + i] = args.scale * sum;
+}
+
+// From unit vectors to the vectors that they were made of, row by row as above: what lies along a vector has no effect, where its
+// length was not floored.
+KERNEL(cosine_lengths, Cosine, 256) {
+    bool image = blockIdx.x < args.n;
+    int row = image ? blockIdx.x : blockIdx.x - args.n, d = args.d;
+    const float* unit = (image ? args.x : args.w) + (size_t)row * d;
+    float* gradient = (image ? args.dx : args.weight_gradient) + (size_t)row * d;
+    float inverse = (image ? args.x_inverse : args.w_inverse)[row], dot = 0.0f;
+    for (int i = threadIdx.x; i < d; i += blockDim.x) dot += gradient[i] * unit[i];
+    dot = block_sum(dot);
+    if (inverse >= 1.0f / LENGTH_FLOOR) dot = 0.0f;
     for (int i = threadIdx.x; i < d; i += blockDim.x) {
-        give(args.target, (size_t)n * d + i, (gradient(i) - dot * unit[i]) * args.x_inverse[n]);
+        float g = (gradient[i] - dot * unit[i]) * inverse;
+        if (image) give(args.target, (size_t)row * d + i, g);
+        else gradient[i] = g;
     }
 }

@@ -1,5 +1,5 @@
-// Squeeze-excite: two small layers per image between the pooled map and the gate that consumers multiply with. A block has an
-// image; a warp makes one sum at a time.
+// Squeeze-excite: two small layers per image between the pooled map and the gate that consumers multiply with. Sums along rows of
+// weights are warps', sums down their columns blocks': either way neighbours in a warp read neighbours. `blockIdx.y` is the image.
 
 struct Gate {
     const float* w1; // [r, c]
@@ -17,55 +17,58 @@ struct Gate {
     int c, r;
     int act, gate_act;
     float share; // 1 / pixels
-    int pad;
+    int n;
 };
 
+KERNEL(gate_hidden, Gate, 256) {
+    int j = warp_row();
+    if (j >= args.r) return;
+    float sum = warp_dot(args.w1 + (size_t)j * args.c, args.pooled + (size_t)blockIdx.y * args.c, args.c);
+    if (threadIdx.x % 32) return;
+    size_t at = (size_t)blockIdx.y * args.r + j;
+    args.hidden[at] = sum;
+    args.hidden_act[at] = activate(args.act, sum + args.b1[j]);
+}
+
 KERNEL(gate_forward, Gate, 256) {
-    int c = args.c, r = args.r, lane = threadIdx.x % 32;
-    size_t image = blockIdx.x;
-    const float* pooled = args.pooled + image * c;
-    float* hidden_act = args.hidden_act + image * r;
-    for (int j = threadIdx.x / 32; j < r; j += blockDim.x / 32) {
-        float sum = 0.0f;
-        for (int i = lane; i < c; i += 32) sum += args.w1[(size_t)j * c + i] * pooled[i];
-        sum = warp_sum(sum);
-        if (lane) continue;
-        args.hidden[image * r + j] = sum;
-        hidden_act[j] = activate(args.act, sum + args.b1[j]);
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < c; i += blockDim.x) {
-        float sum = 0.0f;
-        for (int j = 0; j < r; j++) sum += args.w2[(size_t)i * r + j] * hidden_act[j];
-        args.raw[image * c + i] = sum;
-        args.gate[image * c + i] = activate(args.gate_act, sum + args.b2[i]);
-    }
+    int i = warp_row();
+    if (i >= args.c) return;
+    float sum = warp_dot(args.w2 + (size_t)i * args.r, args.hidden_act + (size_t)blockIdx.y * args.r, args.r);
+    if (threadIdx.x % 32) return;
+    size_t at = (size_t)blockIdx.y * args.c + i;
+    args.raw[at] = sum;
+    args.gate[at] = activate(args.gate_act, sum + args.b2[i]);
+}
+
+// Backward: the gradient before the gate's activation, before the first layer's, and of the pooled map.
+KERNEL(gate_raw, Gate, 256) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= args.n * args.c) return;
+    int image = i / args.c, ch = i % args.c;
+    args.raw[i] = args.sums[(size_t)image * 5 * args.c + ch] * slope(args.gate_act, args.raw[i] + args.b2[ch]);
+}
+
+KERNEL(gate_hidden_backward, Gate, 256) {
+    const float* raw = args.raw + (size_t)blockIdx.y * args.c;
+    int first = blockIdx.x * LANES, j = first + threadIdx.x;
+    float sum = column_sum(first, args.r, args.c, [&](int i, int j) { return raw[i] * args.w2[(size_t)i * args.r + j]; });
+    if (threadIdx.x >= LANES || j >= args.r) return;
+    float* hidden = args.hidden + (size_t)blockIdx.y * args.r + j;
+    *hidden = sum * slope(args.act, *hidden + args.b1[j]);
 }
 
 KERNEL(gate_backward, Gate, 256) {
-    int c = args.c, r = args.r, lane = threadIdx.x % 32;
-    size_t image = blockIdx.x;
-    const float* sums = args.sums + image * 5 * c;
-    float* raw = args.raw + image * c;
-    float* hidden = args.hidden + image * r;
-    for (int i = threadIdx.x; i < c; i += blockDim.x) raw[i] = sums[i] * slope(args.gate_act, raw[i] + args.b2[i]);
-    __syncthreads();
-    for (int j = threadIdx.x / 32; j < r; j += blockDim.x / 32) {
-        float sum = 0.0f;
-        for (int i = lane; i < c; i += 32) sum += raw[i] * args.w2[(size_t)i * r + j];
-        sum = warp_sum(sum);
-        if (lane == 0) hidden[j] = sum * slope(args.act, hidden[j] + args.b1[j]);
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < c; i += blockDim.x) {
-        float sum = 0.0f;
-        for (int j = 0; j < r; j++) sum += hidden[j] * args.w1[(size_t)j * c + i];
-        float pooled = sum * args.share, gate = args.gate[image * c + i];
-        args.pooled_grad[image * c + i] = pooled;
-        float* norm = args.norm_sums + image * 2 * c + i;
-        norm[0] = gate * sums[c + i] + pooled * sums[2 * c + i];
-        norm[c] = gate * sums[3 * c + i] + pooled * sums[4 * c + i];
-    }
+    int c = args.c, first = blockIdx.x * LANES, i = first + threadIdx.x;
+    size_t image = blockIdx.y;
+    const float* hidden = args.hidden + image * args.r;
+    float sum = column_sum(first, c, args.r, [&](int j, int i) { return hidden[j] * args.w1[(size_t)j * c + i]; });
+    if (threadIdx.x >= LANES || i >= c) return;
+    const float* sums = args.sums + image * 5 * c + i;
+    float pooled = sum * args.share, gate = args.gate[image * c + i];
+    args.pooled_grad[image * c + i] = pooled;
+    float* norm = args.norm_sums + image * 2 * c + i;
+    norm[0] = gate * sums[c] + pooled * sums[2 * c];
+    norm[c] = gate * sums[3 * c] + pooled * sums[4 * c];
 }
 
 // The gradient of a small layer: weight[out, in] = sum over images of dy[out] x[in], bias[out] = that of dy.
@@ -78,16 +81,28 @@ struct Outer {
     int pad;
 };
 
+// Rows of the weight that a block has, so that each x is read for all of them.
+constexpr int OUTER_ROWS = 4;
+
 KERNEL(outer, Outer, 256) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= args.out * args.in) return;
-    int o = i / args.in, ch = i % args.in;
-    float sum = 0.0f, bias = 0.0f;
-    for (int image = 0; image < args.n; image++) {
-        float dy = args.dy[(size_t)image * args.out + o];
-        sum += dy * args.x[(size_t)image * args.in + ch];
-        bias += dy;
+    Lane<1> lane;
+    int ch = blockIdx.x * LANES + lane.first, first = blockIdx.y * OUTER_ROWS;
+    float sum[OUTER_ROWS] = {}, bias[OUTER_ROWS] = {};
+#pragma unroll 2
+    for (int image = lane.group; image < args.n; image += lane.GROUPS) {
+        float x = ch < args.in ? args.x[(size_t)image * args.in + ch] : 0.0f;
+#pragma unroll
+        for (int r = 0; r < OUTER_ROWS; r++) {
+            float dy = first + r < args.out ? args.dy[(size_t)image * args.out + first + r] : 0.0f;
+            sum[r] += dy * x;
+            bias[r] += dy;
+        }
     }
-    args.weight[i] = sum;
-    if (ch == 0) args.bias[o] = bias;
+#pragma unroll
+    for (int r = 0; r < OUTER_ROWS; r++) {
+        float weight = group_total({sum[r]}), all = group_total({bias[r]});
+        if (first + r >= args.out || threadIdx.x >= LANES) continue;
+        if (ch < args.in) args.weight[(size_t)(first + r) * args.in + ch] = weight;
+        if (ch == 0) args.bias[first + r] = all;
+    }
 }

@@ -26,24 +26,57 @@ struct Join {
 __device__ inline int join_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 // Gradients of values are finished by a kernel of their own after these.
-__device__ inline void give(const Target& t, size_t i, float d) { t.d[i] = put(t.accumulate ? d + get(t.d[i]) : d); }
+template <int W>
+__device__ inline void give(const Target& t, size_t i, float (&d)[W]) {
+    if (t.accumulate) {
+        float before[W];
+        load(chunk_at<W>(t.d + i), before);
+        for (int j = 0; j < W; j++) d[j] += before[j];
+    }
+    store<W>(t.d + i, d);
+}
 
-KERNEL(add_forward, Join, 256) {
-    int i = join_index();
+__device__ inline void give(const Target& t, size_t i, float d) {
+    float one[1] = {d};
+    give(t, i, one);
+}
+
+// With what a branch is multiplied that is dropped with probability p.
+__device__ inline float branch_factor(const Join& args, int image) {
+    return args.p > 0.0f ? keep(*args.seed, args.key << 32 | image, 0, args.p) : 1.0f;
+}
+
+template <int W>
+__device__ inline void add_forward(const Join& args) {
+    int i = join_index() * W, image = i / args.len, ch = i % args.a.c;
     if (i >= args.count) return;
-    float factor = args.p > 0.0f ? keep(*args.seed, args.key << 32 | (i / args.len), 0, args.p) : 1.0f;
-    float v = see(args.b, i, args.len);
-    if (factor != 0.0f) v += factor * see(args.a, i, args.len);
+    float factor = branch_factor(args, image), v[W];
+    load(args.b, i, image, ch, v);
+    if (factor != 0.0f) {
+        float branch[W];
+        load(args.a, i, image, ch, branch);
+        for (int j = 0; j < W; j++) v[j] += factor * branch[j];
+    }
     put(args.out, i, v);
 }
 
+KERNEL(add_forward, Join, 256) { add_forward<1>(args); }
+KERNEL(add_forward_wide, Join, 256) { add_forward<VECTOR>(args); }
+
 // The gradient of the branch, or with p = 0 that of the shortcut.
-KERNEL(add_backward, Join, 256) {
-    int i = join_index();
+template <int W>
+__device__ inline void add_backward(const Join& args) {
+    int i = join_index() * W;
     if (i >= args.count) return;
-    float factor = args.p > 0.0f ? keep(*args.seed, args.key << 32 | (i / args.len), 0, args.p) : 1.0f;
-    give(args.target, i, factor * get(args.out, i));
+    float factor = branch_factor(args, i / args.len), d[W];
+    GradientParts<W> parts;
+    parts.fetch(args.out, i);
+    for (int j = 0; j < W; j++) d[j] = factor * parts.get(j);
+    give(args.target, i, d);
 }
+
+KERNEL(add_backward, Join, 256) { add_backward<1>(args); }
+KERNEL(add_backward_wide, Join, 256) { add_backward<VECTOR>(args); }
 
 template <int W>
 __device__ inline void pool_forward(const Join& args) {

@@ -207,26 +207,39 @@ __device__ inline void finish_gated(const FinishGated& args) {
     Lane<W> lane;
     int ch = blockIdx.x * LANES + lane.first, image = blockIdx.y;
     const Target& t = args.target;
+    constexpr int STEP = 2; // rows on their way at a time
     float s[5][W] = {};
     if (ch < args.c) {
         float scale[W], shift[W], mean[W];
         numbers(t.scale + ch, scale);
         numbers(t.shift + ch, shift);
         numbers(t.mean + ch, mean);
-        for (int r = lane.group; r < args.pixels; r += lane.GROUPS) {
-            size_t i = ((size_t)image * args.pixels + r) * args.c + ch;
-            float d[W], y[W], value[W], rise[W];
-            load(chunk_at<W>(t.d + i), d);
-            load(chunk_at<W>(t.y + i), y);
-            for (int j = 0; j < W; j++) value[j] = rise[j] = y[j] * scale[j] + shift[j];
-            activate(t.act, value);
-            slope(t.act, rise);
-            for (int j = 0; j < W; j++) {
-                s[0][j] += d[j] * value[j];
-                s[1][j] += d[j] * rise[j];
-                s[2][j] += rise[j];
-                s[3][j] += d[j] * rise[j] * (y[j] - mean[j]);
-                s[4][j] += rise[j] * (y[j] - mean[j]);
+        const size_t first = (size_t)image * args.pixels * args.c + ch;
+        for (int r = lane.group; r < args.pixels; r += STEP * lane.GROUPS) {
+            Chunk<W> parts[STEP][2];
+#pragma unroll
+            for (int k = 0; k < STEP; k++) {
+                int row = r + k * lane.GROUPS;
+                if (row >= args.pixels) break;
+                parts[k][0] = chunk_at<W>(t.d + first + (size_t)row * args.c);
+                parts[k][1] = chunk_at<W>(t.y + first + (size_t)row * args.c);
+            }
+#pragma unroll
+            for (int k = 0; k < STEP; k++) {
+                if (r + k * lane.GROUPS >= args.pixels) break;
+                float d[W], y[W], value[W], rise[W];
+                load(parts[k][0], d);
+                load(parts[k][1], y);
+                for (int j = 0; j < W; j++) value[j] = rise[j] = y[j] * scale[j] + shift[j];
+                activate(t.act, value);
+                slope(t.act, rise);
+                for (int j = 0; j < W; j++) {
+                    s[0][j] += d[j] * value[j];
+                    s[1][j] += d[j] * rise[j];
+                    s[2][j] += rise[j];
+                    s[3][j] += d[j] * rise[j] * (y[j] - mean[j]);
+                    s[4][j] += rise[j] * (y[j] - mean[j]);
+                }
             }
         }
     }
