@@ -21,6 +21,11 @@ pub unsafe trait Args: Copy {
         }
         words
     }
+
+    /// Its bytes, as they are in memory.
+    fn bytes(&self) -> Vec<u8> {
+        self.words().into_iter().flat_map(u64::to_ne_bytes).collect()
+    }
 }
 
 /// Declares structures of C whose numbers start at zero.
@@ -55,6 +60,7 @@ structures! {
         kernel: i32, stride: i32, top: i32, left: i32, h: i32, w: i32, c: i32, oh: i32, ow: i32, oc: i32,
     }
     Pack { weight: Address, forward: Address, backward: Address, out: i32, inputs: i32, taps: i32, pad: i32, }
+    Packs { all: Address, }
     ConvForward {
         view: View, pixels: Address, normalise: Address, weight: Address, bias: Address, out: Map,
         moments: Address, win: Window, n: i32, pad: i32,

@@ -15,15 +15,18 @@ pub const PAIR: usize = 2;
 /// Warps of a block that takes a row with each.
 const WARPS: usize = 8;
 
-/// Brings every weight into the form that its kernels read, and so the running statistics of batch-norms that do not learn.
-pub fn prepare(tape: &mut Tape) {
-    for (index, stage) in tape.program.stages.iter().enumerate() {
+/// Blocks that bring one convolution's weights into the form of the kernels.
+const PACK_BLOCKS: usize = 32;
+
+/// Where the weights of convolutions come from and go to, for [`prepare`].
+pub fn packs(tape: &Tape) -> Vec<args::Pack> {
+    let pack = |(index, stage): (usize, &Stage)| {
         let (Stage::Conv(conv), StagePlace::Packed { forward, backward }) =
             (stage, tape.places.stages[index])
         else {
-            continue;
+            return None;
         };
-        let args = args::Pack {
+        Some(args::Pack {
             weight: tape.param(conv.weight.start),
             forward: tape.at(forward),
             backward: if backward == 0 { 0 } else { tape.at(backward) },
@@ -31,8 +34,17 @@ pub fn prepare(tape: &mut Tape) {
             inputs: int(conv.input.c),
             taps: int(conv.window.kernel * conv.window.kernel),
             pad: 0,
-        };
-        tape.launch_over("conv_pack", conv.weight.len(), &args);
+        })
+    };
+    tape.program.stages.iter().enumerate().filter_map(pack).collect()
+}
+
+/// Brings every weight into the form that its kernels read, and so the running statistics of batch-norms that do not learn.
+pub fn prepare(tape: &mut Tape) {
+    let convs = packs(tape).len();
+    if convs > 0 {
+        let args = args::Packs { all: tape.at(tape.places.packs) };
+        tape.launch("conv_pack", [PACK_BLOCKS, convs, 1], THREADS, &args);
     }
     for value in 0..tape.program.values.len() {
         let id = tape.program.values[value].norm.filter(|_| !tape.learns(value));

@@ -1,5 +1,6 @@
 //! Where everything of a plan lies in the device's memory, in bytes from its start.
 
+use super::args;
 use crate::arena::{Wish, place};
 use crate::graph::Graph;
 use crate::kernels::rows::GATED_SUMS;
@@ -58,6 +59,8 @@ pub struct Places {
     pub seed: usize,
     /// Scale and shift of pixels.
     pub normalise: usize,
+    /// Where the weights of convolutions come from and go to.
+    pub packs: usize,
     pub values: Vec<usize>,
     pub gradients: Vec<usize>,
     pub norms: Vec<NormPlace>,
@@ -139,6 +142,7 @@ impl Places {
             pixels: take(n * graph.input_shape().len()),
             seed: take(8),
             normalise: take(4 * 6),
+            packs: take(size_of::<args::Pack>() * program.stages.len()),
             values: (0..program.values.len()).map(|id| at(2 * id)).collect(),
             gradients: (0..program.values.len()).map(|id| at(2 * id + 1)).collect(),
             total,

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::args::Args;
 use super::backward::backward;
 use super::device::{Address, Device, Launch, TapeId};
-use super::forward::{forward, prepare};
+use super::forward::{forward, packs, prepare};
 use super::places::{Mode, NormVector, Places};
 use super::tape::Tape;
 use crate::cut::Cut;
@@ -143,7 +144,7 @@ impl Plan {
         self.max
     }
 
-    /// What never changes: how pixels are normalised, and the vectors of identities.
+    /// What never changes: how pixels are normalised, where weights are packed, and the vectors of identities.
     fn constants(&mut self, graph: &Graph) -> Result<()> {
         let input = graph.nodes().iter().find_map(|node| match node.op {
             Op::Input { mean, std } => Some((mean, std)),
@@ -154,6 +155,8 @@ impl Plan {
             let shift = [0, 1, 2].map(|i| -mean[i] / std[i]);
             self.put(self.places.normalise, &[scale, shift].concat())?;
         }
+        let packs: Vec<u8> = packs(&self.tape(self.max)).iter().flat_map(Args::bytes).collect();
+        self.device.upload(self.base + self.places.packs as Address, &packs)?;
         for id in 0..self.program.norms.len() {
             let Norm::Identity { c } = self.program.norms[id] else { continue };
             let place = self.places.norms[id];
@@ -202,9 +205,9 @@ impl Plan {
         Ok(passes)
     }
 
-    /// The passes for `n` images.
-    fn write(&self, n: usize) -> Written {
-        let mut tape = Tape {
+    /// Launches for `n` images, none yet.
+    fn tape(&self, n: usize) -> Tape<'_> {
+        Tape {
             program: &self.program,
             places: &self.places,
             mode: self.mode,
@@ -219,7 +222,12 @@ impl Plan {
             shared: self.shared,
             launches: vec![],
             sums: vec![],
-        };
+        }
+    }
+
+    /// The passes for `n` images.
+    fn write(&self, n: usize) -> Written {
+        let mut tape = self.tape(n);
         let mut pass = |write: fn(&mut Tape)| {
             write(&mut tape);
             let mut launches = std::mem::take(&mut tape.launches).into_iter();

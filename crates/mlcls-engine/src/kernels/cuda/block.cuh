@@ -1,4 +1,20 @@
-// What the threads of a block come to together: sums over rows, and the moments of a batch.
+// What the threads of a block do together: reading ahead, sums over rows, and the moments of a batch.
+
+// Uses what lies at from, from + step, ... below `to`, in this order; AHEAD of them are on their way at a time.
+template <int AHEAD, class Load, class Use>
+__device__ inline void stream(int from, int to, int step, Load load, Use use) {
+    for (int i = from; i < to; i += AHEAD * step) {
+        decltype(load(i)) parts[AHEAD];
+#pragma unroll
+        for (int j = 0; j < AHEAD; j++) {
+            if (i + j * step < to) parts[j] = load(i + j * step);
+        }
+#pragma unroll
+        for (int j = 0; j < AHEAD; j++) {
+            if (i + j * step < to) use(i + j * step, parts[j]);
+        }
+    }
+}
 
 // A batch in one channel: its rows, their mean, and the sum of squares about it.
 struct Moments {
@@ -92,18 +108,15 @@ __device__ inline float column_sum(int first, int columns, int len, Term term) {
     Lane<1> lane;
     int column = first + lane.first;
     float sum = 0.0f;
-    if (column < columns) {
-#pragma unroll 4
-        for (int k = lane.group; k < len; k += lane.GROUPS) sum += term(k, column);
-    }
+    auto at = [&](int k) { return term(k, column); };
+    if (column < columns) stream<8>(lane.group, len, lane.GROUPS, at, [&](int, float v) { sum += v; });
     return group_total({sum});
 }
 
 // The sum over the products of two vectors, by a warp.
 __device__ inline float warp_dot(const float* a, const float* b, int len) {
     float sum = 0.0f;
-#pragma unroll 4
-    for (int i = threadIdx.x % 32; i < len; i += 32) sum += a[i] * b[i];
+    stream<4>(threadIdx.x % 32, len, 32, [&](int i) { return a[i] * b[i]; }, [&](int, float v) { sum += v; });
     return warp_sum(sum);
 }
 

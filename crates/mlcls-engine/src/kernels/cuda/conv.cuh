@@ -11,13 +11,19 @@ struct Pack {
     int pad;
 };
 
-KERNEL(conv_pack, Pack, 256) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= args.out * args.in * args.taps) return;
-    int o = i / (args.in * args.taps), ch = i / args.taps % args.in, tap = i % args.taps;
-    Store v = put(args.weight[i]);
-    args.forward[((size_t)o * args.taps + tap) * args.in + ch] = v;
-    if (args.backward) args.backward[((size_t)ch * args.taps + tap) * args.out + o] = v;
+// All of them at once, each by a row of blocks.
+struct Packs {
+    const Pack* all;
+};
+
+KERNEL(conv_pack, Packs, 256) {
+    const Pack p = args.all[blockIdx.y];
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < p.out * p.in * p.taps; i += gridDim.x * blockDim.x) {
+        int o = i / (p.in * p.taps), ch = i / p.taps % p.in, tap = i % p.taps;
+        Store v = put(p.weight[i]);
+        p.forward[((size_t)o * p.taps + tap) * p.in + ch] = v;
+        if (p.backward) p.backward[((size_t)ch * p.taps + tap) * p.out + o] = v;
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -202,13 +208,9 @@ struct WeightSum {
 };
 
 KERNEL(weight_sum, WeightSum, 256) {
-    int len = args.outputs * args.taps * args.in, i = blockIdx.x * LANES + threadIdx.x % LANES;
-    float sum = 0.0f;
-    if (i < len) {
-        for (int p = threadIdx.x / LANES; p < args.parts; p += Lane<1>::GROUPS) sum += args.shares[(size_t)p * len + i];
-    }
-    sum = group_total({sum});
-    if (i >= len || threadIdx.x >= LANES) return;
+    int len = args.outputs * args.taps * args.in, first = blockIdx.x * LANES, i = first + threadIdx.x;
+    float sum = column_sum(first, len, args.parts, [&](int p, int i) { return args.shares[(size_t)p * len + i]; });
+    if (threadIdx.x >= LANES || i >= len) return;
     int o = i / (args.taps * args.in), tap = i / args.in % args.taps, ch = i % args.in;
     args.out[((size_t)o * args.in + ch) * args.taps + tap] = sum;
 }

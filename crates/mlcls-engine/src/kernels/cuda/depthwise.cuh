@@ -103,26 +103,24 @@ __device__ inline void depthwise_input(const DepthwiseInput& args) {
         int oy = ceil_div(tile.y + win.top - (K - 1), S), ox = ceil_div(tile.x + win.left - (K - 1), S);
         reached.turn(args.g, tile.image, inside ? ch : 0);
         __syncthreads();
-        constexpr int STEP = 4;
-        for (int i = at.group; i < H * H; i += STEP * At::GROUPS) {
-            GradientParts<W> parts[STEP];
-            bool there[STEP];
-#pragma unroll
-            for (int j = 0; j < STEP; j++) {
-                int y = oy + (i + j * At::GROUPS) / H, x = ox + (i + j * At::GROUPS) % H;
-                there[j] = inside && (u32)y < (u32)win.oh && (u32)x < (u32)win.ow;
-                if (there[j]) parts[j] = fetch<W>(args.g, ((tile.image * win.oh + y) * win.ow + x) * win.c + ch);
-            }
-#pragma unroll
-            for (int j = 0; j < STEP; j++) {
-                int pixel = i + j * At::GROUPS;
-                if (pixel >= H * H) break;
-                float d[W];
-                fill(d, 0.0f);
-                if (there[j]) reached.apply(args.g, parts[j], 0, d);
-                *reinterpret_cast<Numbers<W>*>(&dy[pixel / H][pixel % H][at.lane]) = as_numbers(d);
-            }
-        }
+        struct Parts {
+            GradientParts<W> gradient;
+            bool there;
+        };
+        auto fetched = [&](int pixel) {
+            int y = oy + pixel / H, x = ox + pixel % H;
+            Parts parts;
+            parts.there = inside && (u32)y < (u32)win.oh && (u32)x < (u32)win.ow;
+            if (parts.there) parts.gradient = fetch<W>(args.g, ((tile.image * win.oh + y) * win.ow + x) * win.c + ch);
+            return parts;
+        };
+        auto keep = [&](int pixel, const Parts& parts) {
+            float d[W];
+            fill(d, 0.0f);
+            if (parts.there) reached.apply(args.g, parts.gradient, 0, d);
+            *reinterpret_cast<Numbers<W>*>(&dy[pixel / H][pixel % H][at.lane]) = as_numbers(d);
+        };
+        stream<4>(at.group, H * H, At::GROUPS, fetched, keep);
         __syncthreads();
 
         int x = tile.x + at.column, rows = inside && x < win.w ? at.rows(tile.y, win.h) : 0;

@@ -88,16 +88,26 @@ KERNEL(outer, Outer, 256) {
     Lane<1> lane;
     int ch = blockIdx.x * LANES + lane.first, first = blockIdx.y * OUTER_ROWS;
     float sum[OUTER_ROWS] = {}, bias[OUTER_ROWS] = {};
-#pragma unroll 2
-    for (int image = lane.group; image < args.n; image += lane.GROUPS) {
-        float x = ch < args.in ? args.x[(size_t)image * args.in + ch] : 0.0f;
+    struct Parts {
+        float x, dy[OUTER_ROWS];
+    };
+    auto at = [&](int image) {
+        Parts parts = {};
+        if (ch < args.in) parts.x = args.x[(size_t)image * args.in + ch];
 #pragma unroll
         for (int r = 0; r < OUTER_ROWS; r++) {
-            float dy = first + r < args.out ? args.dy[(size_t)image * args.out + first + r] : 0.0f;
-            sum[r] += dy * x;
-            bias[r] += dy;
+            if (first + r < args.out) parts.dy[r] = args.dy[(size_t)image * args.out + first + r];
         }
-    }
+        return parts;
+    };
+    auto use = [&](int, const Parts& parts) {
+#pragma unroll
+        for (int r = 0; r < OUTER_ROWS; r++) {
+            sum[r] += parts.dy[r] * parts.x;
+            bias[r] += parts.dy[r];
+        }
+    };
+    stream<2>(lane.group, args.n, lane.GROUPS, at, use);
 #pragma unroll
     for (int r = 0; r < OUTER_ROWS; r++) {
         float weight = group_total({sum[r]}), all = group_total({bias[r]});

@@ -86,13 +86,14 @@ __device__ inline void pool_forward(const Join& args) {
     fill(sum, 0.0f);
     if (ch < c) {
         Seen<W> seen(args.a, image, ch);
-#pragma unroll 4
-        for (int r = lane.group; r < args.pixels; r += lane.GROUPS) {
+        auto at = [&](int row) { return chunk_at<W>(args.a.value + ((size_t)image * args.pixels + row) * c + ch); };
+        auto use = [&](int, const Chunk<W>& chunk) {
             float v[W];
-            load(chunk_at<W>(args.a.value + ((size_t)image * args.pixels + r) * c + ch), v);
+            load(chunk, v);
             seen.apply(v);
             for (int j = 0; j < W; j++) sum[j] += v[j];
-        }
+        };
+        stream<4>(lane.group, args.pixels, lane.GROUPS, at, use);
     }
     float all = group_total(sum);
     ch = blockIdx.x * LANES + threadIdx.x;

@@ -19,16 +19,21 @@ struct NormForward {
 // A block has 8 channels side by side, and 32 threads for each; thread 8 j + i holds share j of channel i.
 constexpr int NORM_LANES = 8, NORM_SHARES = 32;
 
-// The sum over the threads of a channel.
-__device__ inline double share_sum(double v) {
-    __shared__ double shares[NORM_SHARES][NORM_LANES];
+// This thread's channel and share.
+__device__ inline int norm_channel() { return blockIdx.x * NORM_LANES + threadIdx.x % NORM_LANES; }
+__device__ inline int norm_share() { return threadIdx.x / NORM_LANES; }
+
+// Sums over the threads of a channel, in all of them.
+template <int N>
+__device__ inline void share_sums(double (&v)[N]) {
+    __shared__ double shares[N][NORM_SHARES][NORM_LANES];
     int lane = threadIdx.x % NORM_LANES;
+    for (int n = 0; n < N; n++) shares[n][norm_share()][lane] = v[n];
     __syncthreads();
-    shares[threadIdx.x / NORM_LANES][lane] = v;
-    __syncthreads();
-    double sum = 0.0;
-    for (int j = 0; j < NORM_SHARES; j++) sum += shares[j][lane];
-    return sum;
+    for (int n = 0; n < N; n++) {
+        v[n] = 0.0;
+        for (int j = 0; j < NORM_SHARES; j++) v[n] += shares[n][j][lane];
+    }
 }
 
 // What a batch came to in one channel.
@@ -36,27 +41,24 @@ struct BatchMoments {
     double rows, mean, square; // the sum of squares about the mean
 };
 
-// This thread's channel and share.
-__device__ inline int norm_channel() { return blockIdx.x * NORM_LANES + threadIdx.x % NORM_LANES; }
-__device__ inline int norm_share() { return threadIdx.x / NORM_LANES; }
-
+// In double precision squares about zero, less that of the mean, are exact enough.
 __device__ inline BatchMoments norm_moments(const NormForward& args) {
     int c = args.c, ch = norm_channel();
-    bool inside = ch < c;
-    double rows = 0.0, sum = 0.0;
-    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
+    double v[3] = {}; // rows, sum, sum of squares
+    auto at = [&](int b) {
         const float* m = args.moments + (size_t)b * 3 * c + ch;
-        rows += m[0];
-        sum += (double)m[0] * m[c];
-    }
-    rows = share_sum(rows);
-    double mean = share_sum(sum) / (rows > 0.0 ? rows : 1.0), square = 0.0;
-    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
-        const float* m = args.moments + (size_t)b * 3 * c + ch;
-        double d = m[c] - mean;
-        square += m[2 * c] + m[0] * d * d;
-    }
-    return BatchMoments{rows, mean, share_sum(square)};
+        return Moments{m[0], m[c], m[2 * c]};
+    };
+    auto use = [&](int, const Moments& m) {
+        double rows = m.rows, mean = m.mean;
+        v[0] += rows;
+        v[1] += rows * mean;
+        v[2] += m.square + rows * mean * mean;
+    };
+    if (ch < c) stream<8>(norm_share(), args.blocks, NORM_SHARES, at, use);
+    share_sums(v);
+    double rows = v[0] > 0.0 ? v[0] : 1.0, mean = v[1] / rows;
+    return BatchMoments{v[0], mean, max(v[2] - v[1] * mean, 0.0)};
 }
 
 __device__ inline void norm_settle(const NormForward& args, int ch, const BatchMoments& m) {
@@ -123,16 +125,20 @@ struct NormBackward {
 // The sums of a channel, of which its parameters' gradients are made.
 __device__ inline void norm_sums(const NormBackward& args, double& sum, double& dot) {
     int c = args.c, ch = norm_channel();
-    bool inside = ch < c;
-    sum = dot = 0.0;
-    for (int b = norm_share(); inside && b < args.blocks; b += NORM_SHARES) {
+    double v[2] = {};
+    auto at = [&](int b) {
         const float* s = args.sums + (size_t)b * 2 * c + ch;
-        sum += s[0];
-        dot += s[c];
-    }
-    sum = share_sum(sum);
-    dot = share_sum(dot);
-    if (!inside || norm_share()) return;
+        return Numbers<2>{s[0], s[c]};
+    };
+    auto use = [&](int, const Numbers<2>& s) {
+        v[0] += s.v[0];
+        v[1] += s.v[1];
+    };
+    if (ch < c) stream<8>(norm_share(), args.blocks, NORM_SHARES, at, use);
+    share_sums(v);
+    sum = v[0];
+    dot = v[1];
+    if (ch >= c || norm_share()) return;
     args.weight_gradient[ch] = (float)(dot * args.inv_std[ch]);
     args.bias_gradient[ch] = (float)sum;
 }
@@ -181,12 +187,15 @@ __device__ inline void finish(const Finish& args) {
     Target target = args.target;
     target.accumulate = 1;
     Finished<W> finished(target, inside, ch);
-    for (int r = blockIdx.y * lane.GROUPS + lane.group; inside && r < args.rows; r += gridDim.y * lane.GROUPS) {
-        size_t i = (size_t)r * args.c + ch;
+    typedef typename Finished<W>::Parts Parts;
+    auto place = [&](int row) { return (size_t)row * args.c + ch; };
+    auto at = [&](int row) { return Finished<W>::fetch(target, place(row)); };
+    auto use = [&](int row, const Parts& parts) {
         float none[W];
         fill(none, 0.0f);
-        finished.put(target, i, Finished<W>::fetch(target, i), none);
-    }
+        finished.put(target, place(row), parts, none);
+    };
+    if (inside) stream<2>(blockIdx.y * lane.GROUPS + lane.group, args.rows, gridDim.y * lane.GROUPS, at, use);
     float sum = group_total(finished.sum), dot = group_total(finished.dot);
     ch = blockIdx.x * LANES + threadIdx.x;
     if (threadIdx.x < LANES && ch < args.c) leave(target.sums, blockIdx.y, args.c, ch, sum, dot);
@@ -207,41 +216,35 @@ __device__ inline void finish_gated(const FinishGated& args) {
     Lane<W> lane;
     int ch = blockIdx.x * LANES + lane.first, image = blockIdx.y;
     const Target& t = args.target;
-    constexpr int STEP = 2; // rows on their way at a time
     float s[5][W] = {};
     if (ch < args.c) {
         float scale[W], shift[W], mean[W];
         numbers(t.scale + ch, scale);
         numbers(t.shift + ch, shift);
         numbers(t.mean + ch, mean);
-        const size_t first = (size_t)image * args.pixels * args.c + ch;
-        for (int r = lane.group; r < args.pixels; r += STEP * lane.GROUPS) {
-            Chunk<W> parts[STEP][2];
-#pragma unroll
-            for (int k = 0; k < STEP; k++) {
-                int row = r + k * lane.GROUPS;
-                if (row >= args.pixels) break;
-                parts[k][0] = chunk_at<W>(t.d + first + (size_t)row * args.c);
-                parts[k][1] = chunk_at<W>(t.y + first + (size_t)row * args.c);
+        struct Parts {
+            Chunk<W> d, y;
+        };
+        auto at = [&](int row) {
+            size_t i = ((size_t)image * args.pixels + row) * args.c + ch;
+            return Parts{chunk_at<W>(t.d + i), chunk_at<W>(t.y + i)};
+        };
+        auto use = [&](int, const Parts& parts) {
+            float d[W], y[W], value[W], rise[W];
+            load(parts.d, d);
+            load(parts.y, y);
+            for (int j = 0; j < W; j++) value[j] = rise[j] = y[j] * scale[j] + shift[j];
+            activate(t.act, value);
+            slope(t.act, rise);
+            for (int j = 0; j < W; j++) {
+                s[0][j] += d[j] * value[j];
+                s[1][j] += d[j] * rise[j];
+                s[2][j] += rise[j];
+                s[3][j] += d[j] * rise[j] * (y[j] - mean[j]);
+                s[4][j] += rise[j] * (y[j] - mean[j]);
             }
-#pragma unroll
-            for (int k = 0; k < STEP; k++) {
-                if (r + k * lane.GROUPS >= args.pixels) break;
-                float d[W], y[W], value[W], rise[W];
-                load(parts[k][0], d);
-                load(parts[k][1], y);
-                for (int j = 0; j < W; j++) value[j] = rise[j] = y[j] * scale[j] + shift[j];
-                activate(t.act, value);
-                slope(t.act, rise);
-                for (int j = 0; j < W; j++) {
-                    s[0][j] += d[j] * value[j];
-                    s[1][j] += d[j] * rise[j];
-                    s[2][j] += rise[j];
-                    s[3][j] += d[j] * rise[j] * (y[j] - mean[j]);
-                    s[4][j] += rise[j] * (y[j] - mean[j]);
-                }
-            }
-        }
+        };
+        stream<2>(lane.group, args.pixels, lane.GROUPS, at, use);
     }
     ch = blockIdx.x * LANES + threadIdx.x;
     for (int j = 0; j < 5; j++) {

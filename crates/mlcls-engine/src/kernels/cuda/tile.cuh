@@ -57,35 +57,31 @@ struct InputTile {
     static constexpr int H = (ROWS_OF<S> - 1) * S + K, WIDTH = (COLUMNS - 1) * S + K;
     alignas(16) float v[H][WIDTH][LANES];
 
-    // Several pixels are on their way at a time.
     template <int W>
     __device__ void fetch(const View& view, const Seen<W>& seen, const Window& win, const Tile& tile, bool inside, int ch) {
-        constexpr int GROUPS = Lane<W>::GROUPS, STEP = 4;
+        struct Parts {
+            Chunk<W> value;
+            bool there;
+        };
         Lane<W> lane;
         int top = tile.y * S - win.top, left = tile.x * S - win.left;
-        for (int i = lane.group; i < H * WIDTH; i += STEP * GROUPS) {
-            Chunk<W> parts[STEP];
-            bool there[STEP];
-#pragma unroll
-            for (int j = 0; j < STEP; j++) {
-                int y = top + (i + j * GROUPS) / WIDTH, x = left + (i + j * GROUPS) % WIDTH;
-                there[j] = inside && (u32)y < (u32)win.h && (u32)x < (u32)win.w;
-                if (there[j]) parts[j] = chunk_at<W>(view.value + ((tile.image * win.h + y) * win.w + x) * win.c + ch);
+        auto at = [&](int pixel) {
+            int y = top + pixel / WIDTH, x = left + pixel % WIDTH;
+            Parts parts;
+            parts.there = inside && (u32)y < (u32)win.h && (u32)x < (u32)win.w;
+            if (parts.there) parts.value = chunk_at<W>(view.value + ((tile.image * win.h + y) * win.w + x) * win.c + ch);
+            return parts;
+        };
+        auto use = [&](int pixel, const Parts& parts) {
+            float value[W];
+            fill(value, 0.0f);
+            if (parts.there) {
+                load(parts.value, value);
+                seen.apply(value);
             }
-#pragma unroll
-            for (int j = 0; j < STEP; j++) {
-                int pixel = i + j * GROUPS;
-                if (pixel >= H * WIDTH) break;
-                float value[W];
-                fill(value, 0.0f);
-                if (there[j]) {
-                    load(parts[j], value);
-                    seen.apply(value);
-                }
-                float* to = &v[pixel / WIDTH][pixel % WIDTH][lane.first];
-                *reinterpret_cast<Numbers<W>*>(to) = as_numbers(value);
-            }
-        }
+            *reinterpret_cast<Numbers<W>*>(&v[pixel / WIDTH][pixel % WIDTH][lane.first]) = as_numbers(value);
+        };
+        stream<4>(lane.group, H * WIDTH, lane.GROUPS, at, use);
     }
 
     // Calls `use(row, tap, input)` for every row of a thread's outputs and every tap of their windows; each input is read once.

@@ -56,7 +56,8 @@ __device__ inline double block_sum(double v) {
 
 KERNEL(norm_shares, Update, 256) {
     double sum = 0.0;
-    for (int i = update_index(); i < args.len; i += gridDim.x * blockDim.x) sum += (double)args.sum[i] * args.sum[i];
+    auto use = [&](int, float v) { sum += (double)v * v; };
+    stream<8>(update_index(), args.len, gridDim.x * blockDim.x, [&](int i) { return args.sum[i]; }, use);
     sum = block_sum(sum);
     if (threadIdx.x == 0) args.shares[blockIdx.x] = sum;
 }
