@@ -8,8 +8,8 @@ SETTINGS is the `config.yaml` of a run folder, so that both train by the same se
 than aam, gradient clipping, accumulation) is refused. FILE holds timm's tensors for the backbone. VOC_DIR is a set in VOC
 layout with files per label. Made with torch 2.15.0, torchvision 0.29.2, timm 1.0.31, Pillow 13.0.0.
 
-Prints a line of JSON per epoch, and at the end one with the mAP (definition D, per cent) of best, last and averaged weights
-on each split of --eval. Where it differs from mlcls: random numbers are others; `data.resize: bilinear` is PyTorch's
+Prints a line of JSON per epoch, and at the end one with mAP and AP per label (definition D, per cent) of best, last and
+averaged weights on each split of --eval. Where it differs from mlcls: random numbers are others; `data.resize: bilinear` is PyTorch's
 interpolate, which OpenCV's equals up to rounding; AugMix shifts by Pillow, half a pixel from OpenCV's; images go through
 floats between augmentation and network. Everything else follows OTX as `configs/` spells it.
 """
@@ -190,14 +190,18 @@ def angular_loss(logits, states, scale, k=0.8, shift=0.05):
     return (value * known).sum() / scale
 
 
-def mean_ap(scores, states):
-    """Definition D, per cent. Equal scores stand in the order of the images."""
-    aps = []
-    for s, state in zip(scores.T, states.T):
+def label_aps(scores, states):
+    """AP of each label that has positives, per cent: definition D. Equal scores stand in the order of the images."""
+    aps = {}
+    for label, (s, state) in enumerate(zip(scores.T, states.T)):
         hits = (state[state != 0] > 0).astype(float)[np.argsort(-s[state != 0], kind="stable")]
         if hits.sum():
-            aps.append((hits * np.cumsum(hits) / np.arange(1, len(hits) + 1)).sum() / hits.sum())
-    return 100 * float(np.mean(aps))
+            aps[label] = 100 * float((hits * np.cumsum(hits) / np.arange(1, len(hits) + 1)).sum() / hits.sum())
+    return aps
+
+
+def mean_ap(scores, states):
+    return float(np.mean(list(label_aps(scores, states).values())))
 
 
 # Training.
@@ -362,7 +366,9 @@ def main():
         test = torch.utils.data.DataLoader(images(*split(name, None), "none"), **feed)
         for which, weights in sets:
             net.load_state_dict(weights)
-            result[f"{name} {which}"] = mean_ap(*scores(net, test))
+            found = scores(net, test)
+            result[f"{name} {which}"] = mean_ap(*found)
+            result[f"{name} {which} by label"] = {label: round(ap, 1) for label, ap in label_aps(*found).items()}
     print(json.dumps(result))
 
 
