@@ -20,24 +20,24 @@ struct Gate {
     int n;
 };
 
-KERNEL(gate_hidden, Gate, 256) {
-    int j = warp_row();
-    if (j >= args.r) return;
-    float sum = warp_dot(args.w1 + (size_t)j * args.c, args.pooled + (size_t)blockIdx.y * args.c, args.c);
+// A layer: act(weight x + bias) and, in `raw`, weight x.
+__device__ inline void layer(const float* weight, const float* bias, int act, const float* x, int in, int out, float* raw,
+                             float* value) {
+    int row = warp_row();
+    if (row >= out) return;
+    float sum = warp_dot(weight + (size_t)row * in, x + (size_t)blockIdx.y * in, in);
     if (threadIdx.x % 32) return;
-    size_t at = (size_t)blockIdx.y * args.r + j;
-    args.hidden[at] = sum;
-    args.hidden_act[at] = activate(args.act, sum + args.b1[j]);
+    size_t at = (size_t)blockIdx.y * out + row;
+    raw[at] = sum;
+    value[at] = activate(act, sum + bias[row]);
+}
+
+KERNEL(gate_hidden, Gate, 256) {
+    layer(args.w1, args.b1, args.act, args.pooled, args.c, args.r, args.hidden, args.hidden_act);
 }
 
 KERNEL(gate_forward, Gate, 256) {
-    int i = warp_row();
-    if (i >= args.c) return;
-    float sum = warp_dot(args.w2 + (size_t)i * args.r, args.hidden_act + (size_t)blockIdx.y * args.r, args.r);
-    if (threadIdx.x % 32) return;
-    size_t at = (size_t)blockIdx.y * args.c + i;
-    args.raw[at] = sum;
-    args.gate[at] = activate(args.gate_act, sum + args.b2[i]);
+    layer(args.w2, args.b2, args.gate_act, args.hidden_act, args.r, args.c, args.raw, args.gate);
 }
 
 // Backward: the gradient before the gate's activation, before the first layer's, and of the pooled map.
