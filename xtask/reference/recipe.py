@@ -259,6 +259,28 @@ def preset_of(ops):
     return names[tuple(kinds)]
 
 
+def normalization_of(model):
+    return NORMALIZATIONS[auto(model["normalization"], "half" if "lite0" in model["name"] else "imagenet")]
+
+
+def sam_step(optimizer, params, loss, rho):
+    """A step of SAM, or of the optimizer alone where rho is 0. Gives the loss at the weights that it began with."""
+    optimizer.zero_grad()
+    first = loss()
+    first.backward()
+    if rho > 0:
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in params))
+        shifts = [p.grad * (rho / (norm + 1e-12)) for p in params]
+        with torch.no_grad():
+            torch._foreach_add_(params, shifts)
+        optimizer.zero_grad()
+        loss().backward()
+        with torch.no_grad():
+            torch._foreach_sub_(params, shifts)
+    optimizer.step()
+    return first.item()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings")
@@ -278,7 +300,7 @@ def main():
 
     split = lambda name, limit=data["limit"]: read_split(args.root, name, data["difficult"], limit)
     paths, states = split(data["train"])
-    normalization = NORMALIZATIONS[auto(model["normalization"], "half" if "lite0" in model["name"] else "imagenet")]
+    normalization = normalization_of(model)
     batch = min(train["batch_size"], len(paths))
     repeats = auto(train["repeats"], int(max(5 - 0.7 * math.sqrt(math.ceil(len(paths) / batch) - 1), 1)))
     order = Order(len(paths), repeats, batch)
@@ -318,20 +340,8 @@ def main():
             if step < schedule["warmup_iters"]:
                 now *= 1 - (1 - step / schedule["warmup_iters"]) * (1 - schedule["warmup_ratio"])
             optimizer.param_groups[0]["lr"] = now
-            optimizer.zero_grad()
-            loss = angular_loss(learner(x), y, scale)
-            loss.backward()
-            total, known = total + loss.item(), known + int((y != 0).sum())
-            if optim["sam_rho"] > 0:
-                norm = torch.sqrt(sum((p.grad**2).sum() for p in params))
-                shifts = [p.grad * (optim["sam_rho"] / (norm + 1e-12)) for p in params]
-                with torch.no_grad():
-                    torch._foreach_add_(params, shifts)
-                optimizer.zero_grad()
-                angular_loss(learner(x), y, scale).backward()
-                with torch.no_grad():
-                    torch._foreach_sub_(params, shifts)
-            optimizer.step()
+            total += sam_step(optimizer, params, lambda: angular_loss(learner(x), y, scale), optim["sam_rho"])
+            known += int((y != 0).sum())
             step += 1
             if average is not None:
                 updates += 1

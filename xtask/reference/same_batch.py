@@ -35,8 +35,7 @@ def main():
     config = recipe.numbers(yaml.safe_load(open(os.path.join(args.run, "config.yaml"))))
     data, optim, model = (config[k] for k in ("data", "optim", "model"))
     paths, states = recipe.read_split(args.root, data["train"], data["difficult"], data["limit"])
-    normalization = recipe.NORMALIZATIONS["half" if "lite0" in model["name"] else "imagenet"]
-    images = recipe.Images(paths, states, "none", config, normalization)
+    images = recipe.Images(paths, states, "none", config, recipe.normalization_of(model))
     x, y = next(iter(torch.utils.data.DataLoader(images, batch_size=len(paths))))
 
     net = recipe.Net(config, states.shape[1], args.weights)
@@ -50,19 +49,8 @@ def main():
 
     rows = list(csv.DictReader(open(os.path.join(args.run, "metrics.csv"))))
     for row in (row for row in rows if row["train_loss"]):
-        optimizer.zero_grad()
-        first = loss()
-        first.backward()
-        norm = torch.sqrt(sum((p.grad**2).sum() for p in params))
-        shifts = [p.grad * (optim["sam_rho"] / (norm + 1e-12)) for p in params]
-        with torch.no_grad():
-            torch._foreach_add_(params, shifts)
-        optimizer.zero_grad()
-        loss().backward()
-        with torch.no_grad():
-            torch._foreach_sub_(params, shifts)
-        optimizer.step()
-        print(f"step {row['epoch']:>3}  mlcls {row['train_loss']}  torch {first.item() / int((y != 0).sum()):.6f}", flush=True)
+        first = recipe.sam_step(optimizer, params, loss, optim["sam_rho"])
+        print(f"step {row['epoch']:>3}  mlcls {row['train_loss']}  torch {first / int((y != 0).sum()):.6f}", flush=True)
 
     theirs = load_file(os.path.join(args.run, "checkpoints/last.safetensors"))
     name = lambda key: "head.weight" if key == "classes" else key.removeprefix("backbone.")

@@ -28,24 +28,21 @@ pub fn backward(tape: &mut Tape) {
             Stage::Add(s) => {
                 for (view, p) in [(&s.branch, s.drop_path), (&s.shortcut, 0.0)] {
                     let common = join(tape, s.out, s.shape.len());
-                    let (a, out) = (tape.view(view), tape.gradient_map(s.out));
-                    let target = target(tape, index, view, None);
-                    let args = args::Join { a, out, target, p, key: s.key, ..common };
-                    launch_join(tape, ["add_backward", "add_backward_wide"], s.out, &args);
-                    finish(tape, index, view);
+                    let args = args::Join { p, key: s.key, ..common };
+                    give(tape, &["add_backward", "add_backward_wide"], args, s.out, view, index);
                 }
             }
             Stage::Pool(s) => {
                 let common = join(tape, s.out, s.input.len());
                 let args = args::Join { pixels: int(s.input.pixels()), ..common };
-                give(tape, "pool_backward", args, s.out, &s.src, index);
+                give(tape, &["pool_backward"], args, s.out, &s.src, index);
             }
             Stage::PRelu(s) => prelu(tape, s, index),
             Stage::Dropout(s) => {
                 let common = join(tape, s.out, s.shape.len());
                 give(
                     tape,
-                    "dropout_backward",
+                    &["dropout_backward"],
                     args::Join { p: s.p, key: s.key, ..common },
                     s.out,
                     &s.src,
@@ -152,11 +149,18 @@ fn finish(tape: &mut Tape, stage: usize, view: &View) {
     }
 }
 
-/// One element for each of the input's: a kernel that joins values gives gradient back.
-fn give(tape: &mut Tape, kernel: &'static str, args: args::Join, out: ValueId, view: &View, stage: usize) {
-    let (a, out, target) = (tape.view(view), tape.gradient_map(out), target(tape, stage, view, None));
-    let count = usize::try_from(args.count).unwrap_or(0);
-    tape.launch_over(kernel, count, &args::Join { a, out, target, ..args });
+/// One element for each of the input's: a kernel that joins values, or its wide kind, gives gradient back.
+fn give(
+    tape: &mut Tape,
+    kernels: &[&'static str],
+    args: args::Join,
+    out: ValueId,
+    view: &View,
+    stage: usize,
+) {
+    let target = target(tape, stage, view, None);
+    let args = args::Join { a: tape.view(view), out: tape.gradient_map(out), target, ..args };
+    launch_join(tape, kernels, out, &args);
     finish(tape, stage, view);
 }
 

@@ -71,7 +71,7 @@ pub fn forward(tape: &mut Tape) {
                     key: s.key,
                     ..join(tape, s.out, s.shape.len())
                 };
-                launch_join(tape, ["add_forward", "add_forward_wide"], s.out, &args);
+                launch_join(tape, &["add_forward", "add_forward_wide"], s.out, &args);
             }
             Stage::Pool(s) => pool(tape, &s.src, s.input, tape.value(s.out)),
             Stage::PRelu(s) => {
@@ -106,11 +106,13 @@ pub fn join(tape: &Tape, id: ValueId, len: usize) -> args::Join {
     }
 }
 
-/// Launches a kernel that joins values to `out`, or its wide kind where that can be.
-pub fn launch_join(tape: &mut Tape, kernels: [&'static str; 2], out: ValueId, args: &args::Join) {
-    let (count, wide) = (tape.n * tape.program.values[out].shape.len(), tape.wide_gradient(out));
-    let width = if wide { tape.vector() } else { 1 };
-    tape.launch_over(kernels[usize::from(wide)], count / width, args);
+/// Launches a kernel that joins values to `out`, or its wide kind, where there is one and `out` can be read by it.
+pub fn launch_join(tape: &mut Tape, kernels: &[&'static str], out: ValueId, args: &args::Join) {
+    let count = args.count.unsigned_abs() as usize;
+    match kernels.get(1).filter(|_| tape.wide_gradient(out)) {
+        Some(wide) => tape.launch_over(wide, count / tape.vector(), args),
+        None => tape.launch_over(kernels[0], count, args),
+    }
 }
 
 /// The head's arguments, forward.

@@ -226,13 +226,13 @@ KERNEL(bias_sum, BiasSum, 256) {
     Lane<1> lane;
     int ch = blockIdx.x * LANES + lane.first;
     float sum = 0.0f;
-    if (ch < args.g.c) {
-        for (int r = blockIdx.y * lane.GROUPS + lane.group; r < args.rows; r += gridDim.y * lane.GROUPS) {
-            float d[1];
-            Reached<1>(args.g, r / args.pixels, ch).apply(args.g, fetch<1>(args.g, r * args.g.c + ch), 0, d);
-            sum += d[0];
-        }
-    }
+    auto at = [&](int row) { return fetch<1>(args.g, row * args.g.c + ch); };
+    auto use = [&](int row, const GradientParts<1>& parts) {
+        float d[1];
+        Reached<1>(args.g, row / args.pixels, ch).apply(args.g, parts, 0, d);
+        sum += d[0];
+    };
+    if (ch < args.g.c) stream<4>(blockIdx.y * lane.GROUPS + lane.group, args.rows, gridDim.y * lane.GROUPS, at, use);
     sum = group_total({sum});
     if (ch < args.g.c && threadIdx.x < LANES) args.shares[(size_t)blockIdx.y * args.g.c + ch] = sum;
 }
